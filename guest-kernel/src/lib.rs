@@ -1,0 +1,4 @@
+//! The guest kernel.
+#![cfg_attr(not(test), no_std)]
+
+extern crate alloc;

@@ -1,0 +1,14 @@
+//! Linux's `/proc`, as a library: snapshot structs in, bytes out.
+//!
+//! No locks, no tasks, no I/O. The same code serves a kernel and the host that looks at it.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod errno;
+
+pub use errno::Errno;
+
+/// The Linux version whose texts and errors this crate is exact to.
+pub const REFERENCE_LINUX: &str = "6.12";

@@ -1,0 +1,5 @@
+//! The `procvisor` command.
+
+fn main() {
+    println!("{}", vmm::GUEST_KERNEL.len());
+}
