@@ -6,9 +6,18 @@
 
 extern crate alloc;
 
+pub mod c_integer;
 pub mod errno;
+pub mod mask;
+pub mod pid;
+pub mod root;
+pub mod seq;
+pub mod sink;
+pub mod sys;
+pub mod user_memory;
 
 pub use errno::Errno;
+pub use sink::Sink;
 
 /// The Linux version whose texts and errors this crate is exact to.
 pub const REFERENCE_LINUX: &str = "6.12";

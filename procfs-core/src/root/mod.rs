@@ -1,0 +1,16 @@
+//! The files of `/proc` itself.
+//!
+//! Each module owns one file: its snapshot struct and its bytes. Gathering the numbers is the caller's.
+//! Source: Linux 6.12 fs/proc.
+
+pub mod block;
+pub mod cpu_flags;
+pub mod cpuinfo;
+pub mod entries;
+pub mod loadavg;
+pub mod meminfo;
+pub mod stat;
+pub mod texts;
+pub mod vmstat;
+
+pub use entries::{ENTRIES, Entry, Kind, Node};
