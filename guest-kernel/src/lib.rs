@@ -39,9 +39,12 @@ mod panic;
 mod selftest;
 
 pub mod boot;
+pub mod cred;
 #[expect(unsafe_code, reason = "RAM as such: frames, the heap, roots of page tables")]
 pub mod phys;
+pub mod pid;
 #[expect(unsafe_code, reason = "the CPU: its tables, registers, entry and exit")]
 pub mod platform;
+pub mod sched;
 pub mod sync;
 pub mod time;
