@@ -40,6 +40,7 @@ mod selftest;
 
 pub mod boot;
 pub mod cred;
+pub mod mm;
 #[expect(unsafe_code, reason = "RAM as such: frames, the heap, roots of page tables")]
 pub mod phys;
 pub mod pid;
@@ -48,3 +49,8 @@ pub mod platform;
 pub mod sched;
 pub mod sync;
 pub mod time;
+pub mod task {
+    //! Tasks; so far what makes an address space of a program file.
+    pub mod elf;
+    pub mod init_stack;
+}
