@@ -40,6 +40,8 @@ mod selftest;
 
 pub mod boot;
 pub mod cred;
+pub mod fd;
+pub mod fs;
 pub mod mm;
 #[expect(unsafe_code, reason = "RAM as such: frames, the heap, roots of page tables")]
 pub mod phys;
@@ -49,6 +51,7 @@ pub mod platform;
 pub mod sched;
 pub mod sync;
 pub mod time;
+pub mod vfs;
 pub mod task {
     //! Tasks; so far what makes an address space of a program file.
     pub mod elf;

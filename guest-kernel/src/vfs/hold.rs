@@ -1,0 +1,56 @@
+//! Who writes an inode and who executes it: neither while the other does.
+//!
+//! Source: Linux 6.12 include/linux/fs.h get_write_access(), deny_write_access().
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicI32, Ordering::Relaxed};
+
+use procfs_core::Errno;
+
+use super::inode::Inode;
+
+/// Linux `i_writecount`: writers when positive, executed programs when negative.
+#[derive(Debug, Default)]
+pub struct WriteCount(AtomicI32);
+
+/// One writer or one executed program; dropped, it counts no more.
+pub struct Hold {
+    inode: Arc<dyn Inode>,
+    change: i32,
+}
+
+impl Hold {
+    /// Counts a writer of `inode`.
+    ///
+    /// # Errors
+    /// `ETXTBSY` while it is executed.
+    pub fn writing(inode: &Arc<dyn Inode>) -> Result<Self, Errno> {
+        Self::take(inode, 1)
+    }
+
+    /// Counts a program that executes `inode`.
+    ///
+    /// # Errors
+    /// `ETXTBSY` while it is open for writing.
+    pub fn executing(inode: &Arc<dyn Inode>) -> Result<Self, Errno> {
+        Self::take(inode, -1)
+    }
+
+    fn take(inode: &Arc<dyn Inode>, change: i32) -> Result<Self, Errno> {
+        if let Some(WriteCount(count)) = inode.write_count() {
+            if count.load(Relaxed).signum() == -change {
+                return Err(Errno::ETXTBSY);
+            }
+            count.fetch_add(change, Relaxed);
+        }
+        Ok(Self { inode: inode.clone(), change })
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if let Some(WriteCount(count)) = self.inode.write_count() {
+            count.fetch_sub(self.change, Relaxed);
+        }
+    }
+}

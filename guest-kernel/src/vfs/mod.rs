@@ -1,0 +1,38 @@
+//! The virtual file system: names, inodes, open files, mounts, and the walk from one to another.
+//!
+//! Owns the traits that file systems implement (`Inode`, `FileOps`) and everything generic above them. Knows no concrete
+//! file system but the ones registered at boot, no descriptors (`fd`), no tasks.
+//! Nothing in here blocks except opening a fifo; no lock is held then.
+//! Source: Linux 6.12 Documentation/filesystems/vfs.rst, fs/namei.c, fs/open.c, fs/namespace.c.
+
+mod dentry;
+mod device;
+mod file;
+mod hold;
+mod inode;
+mod lookup;
+mod metadata;
+mod mount;
+mod namei;
+mod open;
+mod path;
+pub mod permission;
+pub(crate) mod rank;
+#[cfg(test)]
+pub(crate) mod test_tree;
+#[cfg(test)]
+mod tests;
+
+pub use dentry::Dentry;
+pub use device::{DeviceOpener, DeviceTable};
+pub use file::{
+    DirEntry, File, FileFeatures, FileOps, MAX_FILE_SIZE, OpenFlags, PathOnly, PollEvents, Whence, seek_by_size,
+};
+pub use hold::{Hold, WriteCount};
+pub use inode::{Inode, Link, NewInode, RenameMode};
+pub use lookup::{LookupContext, LookupFlags, NAME_MAX, PATH_MAX, Parent};
+pub use metadata::{
+    Access, DeviceNumber, FileKind, Metadata, S_IALLUGO, S_ISGID, S_ISUID, S_ISVTX, SetAttr, StatFs, Timestamp,
+};
+pub use mount::{FsType, Mount, MountFlags, MountFn, MountNs, MountRequest, NewSuper, SuperBlock, Vfs, top_of};
+pub use path::{Path, d_path};
