@@ -40,6 +40,7 @@ mod selftest;
 
 pub mod boot;
 pub mod cred;
+pub mod driver;
 pub mod fd;
 pub mod fs;
 pub mod mm;
