@@ -43,6 +43,7 @@ pub mod cred;
 pub mod driver;
 pub mod fd;
 pub mod fs;
+pub mod kernel;
 pub mod mm;
 #[expect(unsafe_code, reason = "RAM as such: frames, the heap, roots of page tables")]
 pub mod phys;
@@ -50,11 +51,11 @@ pub mod pid;
 #[expect(unsafe_code, reason = "the CPU: its tables, registers, entry and exit")]
 pub mod platform;
 pub mod sched;
+pub mod signal;
+pub mod start;
 pub mod sync;
+pub mod syscall;
+pub mod task;
 pub mod time;
+pub mod tty;
 pub mod vfs;
-pub mod task {
-    //! Tasks; so far what makes an address space of a program file.
-    pub mod elf;
-    pub mod init_stack;
-}

@@ -45,7 +45,7 @@ fn hand_over(boot: &'static BootInfo) -> ! {
     if let Some(way) = boot.value(b"procvisor.selftest") {
         crate::selftest::die(way);
     }
-    panic!("there is nothing to run yet")
+    crate::start::kernel_main(boot)
 }
 
 fn bring_up_memory(boot: &BootInfo, shared_page: Option<PhysAddr>) {

@@ -1,0 +1,100 @@
+//! `Kernel`, the root of all state above the machine.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use crate::cred::UserNs;
+use crate::pid::PidNs;
+use crate::platform::CpuFacts;
+use crate::sync::{Mutex, Rank};
+use crate::task::futex::Futexes;
+use crate::task::{LoadAverage, TaskTable, ThreadGroup};
+use crate::vfs::{MountNs, Vfs};
+
+/// Names that uname(2) gives, of one UTS namespace.
+#[derive(Clone, Debug)]
+pub struct UtsName {
+    /// Host name, at most 64 bytes.
+    pub hostname: Vec<u8>,
+    /// NIS domain name, at most 64 bytes.
+    pub domainname: Vec<u8>,
+}
+
+/// Counters of the whole kernel, shown in /proc/stat.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Tasks created since boot (`processes`).
+    pub forks: AtomicU64,
+    /// Tasks that exist.
+    pub tasks: AtomicUsize,
+    /// User time of all ended tasks, in nanoseconds.
+    pub dead_user_ns: AtomicU64,
+    /// System time of all ended tasks, in nanoseconds.
+    pub dead_system_ns: AtomicU64,
+    /// Page faults served without I/O.
+    pub faults: AtomicU64,
+}
+
+/// The root of all state above the machine layer.
+pub struct Kernel {
+    /// What programs are told of the processor.
+    pub cpu: CpuFacts,
+    /// Every task by number.
+    pub tasks: TaskTable,
+    /// Who sleeps on which futex.
+    pub futexes: Futexes,
+    /// The initial pid namespace.
+    pub pid_ns: Arc<PidNs>,
+    /// The initial user namespace.
+    pub user_ns: Arc<UserNs>,
+    /// The initial mount namespace.
+    pub mount_ns: Arc<MountNs>,
+    /// The file systems that can be mounted, the devices, the mounts of pipes and anonymous files.
+    pub vfs: Arc<Vfs>,
+    shmem_inode: AtomicU64,
+    /// The initial UTS namespace's names.
+    pub uts: Mutex<UtsName>,
+    /// Counters of the whole kernel.
+    pub counters: Counters,
+    /// The load average.
+    pub load: Mutex<LoadAverage>,
+    /// The process whose end ends the VM.
+    pub init: Mutex<Option<Arc<ThreadGroup>>>,
+    /// The kernel's command line.
+    pub command_line: Vec<u8>,
+    /// System calls that are not there, so that each is logged once.
+    pub unknown_syscalls: Mutex<alloc::collections::BTreeMap<u64, u64>>,
+}
+
+impl Kernel {
+    /// A kernel with nothing in it but the initial namespaces.
+    pub fn new(vfs: Arc<Vfs>, mount_ns: Arc<MountNs>, hostname: Vec<u8>, command_line: Vec<u8>, cpu: CpuFacts) -> Self {
+        Kernel {
+            cpu,
+            tasks: TaskTable::new(),
+            futexes: Futexes::new(),
+            pid_ns: PidNs::initial(),
+            user_ns: vfs.user_ns().clone(),
+            vfs,
+            mount_ns,
+            shmem_inode: AtomicU64::new(1),
+            uts: Mutex::new(Rank::UTS, UtsName { hostname, domainname: b"(none)".to_vec() }),
+            counters: Counters::default(),
+            load: Mutex::new(Rank::LOAD, LoadAverage::default()),
+            init: Mutex::new(Rank::INIT, None),
+            command_line,
+            unknown_syscalls: Mutex::new(Rank::UNKNOWN_SYSCALLS, alloc::collections::BTreeMap::new()),
+        }
+    }
+
+    /// A number for the next shared-memory object.
+    pub fn next_shmem_inode(&self) -> u64 {
+        self.shmem_inode.fetch_add(1, Relaxed)
+    }
+
+    /// The first process, once it has been made.
+    pub fn init_group(&self) -> Option<Arc<ThreadGroup>> {
+        self.init.lock().clone()
+    }
+}

@@ -1,0 +1,197 @@
+//! Sending: which process or thread gets a signal, and who is woken by it.
+//!
+//! Source: Linux 6.12 kernel/signal.c prepare_signal(), complete_signal(), __send_signal_locked().
+
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering::Relaxed;
+
+use super::{Default, Disposition, Origin, SigInfo, SigSet, Signal};
+use crate::sched;
+use crate::task::{ExitState, JobControl, Resource, Task, ThreadGroup};
+
+/// Whether a signal may end the first process although it has no handler for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Force {
+    /// As Linux protects init: without a handler nothing from inside reaches it.
+    No,
+    /// From the terminal, the host or the running instruction: it counts for init as for any other.
+    Yes,
+}
+
+/// Sends `info` to a process as a whole.
+pub fn to_group(group: &Arc<ThreadGroup>, info: SigInfo, force: Force) {
+    if !matches!(group.state.lock().exit, ExitState::Alive) {
+        return;
+    }
+    let blocked = group.leader().map_or(SigSet::EMPTY, |leader| leader.signals.lock().blocked);
+    if !prepare(group, &info, blocked, force) {
+        return;
+    }
+    let limit = group.limits.lock().get(Resource::Sigpending).soft;
+    group.pending.lock().push(info, usize::try_from(limit).unwrap_or(usize::MAX));
+    complete(group, None, info.signal);
+}
+
+/// Sends `info` to one thread.
+pub fn to_task(task: &Arc<Task>, info: SigInfo, force: Force) {
+    if task.is_dead() {
+        return;
+    }
+    let blocked = task.signals.lock().blocked;
+    if !prepare(&task.group, &info, blocked, force) {
+        return;
+    }
+    let limit = task.group.limits.lock().get(Resource::Sigpending).soft;
+    task.signals.lock().pending.push(info, usize::try_from(limit).unwrap_or(usize::MAX));
+    complete(&task.group, Some(task), info.signal);
+}
+
+/// A fault of the running instruction: it is delivered even when blocked or ignored, which then kills.
+///
+/// Source: Linux 6.12 kernel/signal.c force_sig_info_to_task().
+pub fn fault(task: &Arc<Task>, signal: Signal, code: i32, address: u64) {
+    let was_blocked = {
+        let mut signals = task.signals.lock();
+        let was = signals.blocked.has(signal);
+        signals.blocked = signals.blocked.without(signal);
+        was
+    };
+    {
+        let mut handlers = task.group.handlers.lock();
+        if was_blocked || handlers.disposition(signal) == Disposition::Ignore {
+            handlers.set(signal, super::SigAction::default());
+        }
+    }
+    let info = SigInfo { signal, origin: Origin::Fault { code, address } };
+    task.signals.lock().pending.push(info, usize::MAX);
+    task.thread.signal_pending.store(true, Relaxed);
+}
+
+/// Does what must happen before a signal is queued; false when it is to be dropped.
+fn prepare(group: &Arc<ThreadGroup>, info: &SigInfo, blocked: SigSet, force: Force) -> bool {
+    let signal = info.signal;
+    if SigSet::STOPS.has(signal) {
+        discard(group, SigSet::EMPTY.with(Signal::CONT));
+    } else if signal == Signal::CONT {
+        discard(group, SigSet::STOPS);
+        resume(group);
+    }
+    if blocked.has(signal) {
+        return true;
+    }
+    let disposition = group.handlers.lock().disposition(signal);
+    if force == Force::No && group.is_init() && matches!(disposition, Disposition::Default(_)) {
+        return false;
+    }
+    !matches!(disposition, Disposition::Ignore | Disposition::Default(Default::Ignore))
+}
+
+fn discard(group: &Arc<ThreadGroup>, set: SigSet) {
+    group.pending.lock().discard(set);
+    for task in group.threads() {
+        task.signals.lock().pending.discard(set);
+    }
+}
+
+/// Lets a stopped process go on, and tells its parent.
+fn resume(group: &Arc<ThreadGroup>) {
+    let was_stopped = {
+        let mut state = group.state.lock();
+        let was = matches!(state.job, JobControl::Stopped { .. });
+        if was {
+            state.job = JobControl::Continued;
+        }
+        was
+    };
+    if was_stopped {
+        group.continue_wait.wake_all();
+        for task in group.threads() {
+            recalculate(&task);
+        }
+        crate::task::exit::notify_parent_of_job_control(group);
+    }
+}
+
+fn complete(group: &Arc<ThreadGroup>, only: Option<&Arc<Task>>, signal: Signal) {
+    let disposition = group.handlers.lock().disposition(signal);
+    let kills = matches!(disposition, Disposition::Default(Default::Terminate)) || signal == Signal::KILL;
+    let threads = match only {
+        Some(task) => alloc::vec![task.clone()],
+        None => group.threads(),
+    };
+    // What is stopped takes nothing but SIGKILL until it goes on (wants_signal()).
+    let stopped = signal != Signal::KILL && matches!(group.state.lock().job, JobControl::Stopped { .. });
+    let takes = |task: &Arc<Task>| !stopped && !task.is_dead() && !task.signals.lock().blocked.has(signal);
+    if kills && threads.iter().any(takes) {
+        start_group_exit(group, i32::from(signal.raw()));
+        return;
+    }
+    if let Some(task) = threads.iter().find(|task| takes(task)) {
+        task.thread.signal_pending.store(true, Relaxed);
+        wake(task);
+    }
+}
+
+/// Every thread of the process is to end with this wait status; the first caller's status counts.
+pub fn start_group_exit(group: &Arc<ThreadGroup>, status: i32) {
+    {
+        let mut state = group.state.lock();
+        if state.group_exit.is_none() {
+            state.group_exit = Some(status);
+        }
+        state.job = JobControl::Running;
+    }
+    group.continue_wait.wake_all();
+    for task in group.threads() {
+        task.thread.kill_pending.store(true, Relaxed);
+        task.thread.signal_pending.store(true, Relaxed);
+        sched_wake_killable(&task);
+    }
+}
+
+fn wake(task: &Arc<Task>) {
+    if task.thread.state() == sched::ThreadState::Interruptible {
+        sched::wake(&task.thread);
+    }
+}
+
+fn sched_wake_killable(task: &Arc<Task>) {
+    if !task.is_dead() && task.thread.state() != sched::ThreadState::Running {
+        sched::wake(&task.thread);
+    }
+}
+
+/// Looks again whether anything waits for `task`; after its mask or the queues have changed.
+pub fn recalculate(task: &Task) {
+    let (blocked, own) = {
+        let signals = task.signals.lock();
+        (signals.blocked, signals.pending.set())
+    };
+    let shared = task.group.pending.lock().set();
+    let (exiting, stopped) = {
+        let state = task.group.state.lock();
+        (state.group_exit.is_some(), matches!(state.job, JobControl::Stopped { .. }))
+    };
+    let waits = !own.or(shared).minus(blocked).is_empty() || exiting || stopped;
+    task.thread.signal_pending.store(waits, Relaxed);
+}
+
+/// Asks every thread to stop: they look at the process's state before they return to user mode.
+pub fn stop_threads(group: &Arc<ThreadGroup>) {
+    for task in group.threads() {
+        task.thread.signal_pending.store(true, Relaxed);
+        wake(&task);
+    }
+}
+
+/// Sends `signal` from the kernel to every member of a process group.
+pub fn to_process_group(
+    group: &Arc<crate::task::ProcessGroup>,
+    kernel: &'static crate::kernel::Kernel,
+    signal: Signal,
+    force: Force,
+) {
+    for member in kernel.tasks.members(group) {
+        to_group(&member, SigInfo::kernel(signal), force);
+    }
+}

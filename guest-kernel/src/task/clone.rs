@@ -1,0 +1,260 @@
+//! New tasks: fork, vfork, clone, and the first process.
+//!
+//! Source: Linux 6.12 kernel/fork.c copy_process(), kernel_clone(); clone(2).
+
+use alloc::sync::{Arc, Weak};
+use core::sync::atomic::Ordering::Relaxed;
+
+use bitflags::bitflags;
+use procfs_core::Errno;
+
+use super::task_struct::{NewTask, VforkDone};
+use super::{
+    Comm, FsContext, ProcessGroup, Resource, Rlimits, Session, Task, TaskFlags, TaskSignals, ThreadGroup, run,
+};
+use crate::cred::{Capability, Cred, KUid};
+use crate::fd::FdTable;
+use crate::kernel::Kernel;
+use crate::mm::{MmUser, TASK_SIZE};
+use crate::phys::ram_stats;
+use crate::platform::{self, UserContext};
+use crate::sched::{self, Priority, Thread, WaitMode};
+use crate::signal::{Pending, SigHandlers, Signal};
+
+bitflags! {
+    /// `CLONE_*` of Linux 6.12 include/uapi/linux/sched.h.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct CloneFlags: u64 {
+        const VM = 0x100;
+        const FS = 0x200;
+        const FILES = 0x400;
+        const SIGHAND = 0x800;
+        const PTRACE = 0x2000;
+        const VFORK = 0x4000;
+        const PARENT = 0x8000;
+        const THREAD = 0x1_0000;
+        const NEWNS = 0x2_0000;
+        const SYSVSEM = 0x4_0000;
+        const SETTLS = 0x8_0000;
+        const PARENT_SETTID = 0x10_0000;
+        const CHILD_CLEARTID = 0x20_0000;
+        const DETACHED = 0x40_0000;
+        const UNTRACED = 0x80_0000;
+        const CHILD_SETTID = 0x100_0000;
+        const IO = 0x8000_0000;
+    }
+}
+
+/// What clone(2) and its kin ask for.
+#[derive(Clone, Copy, Debug)]
+pub struct CloneRequest {
+    /// What parent and child share.
+    pub flags: CloneFlags,
+    /// What the parent gets when the child ends.
+    pub exit_signal: Option<Signal>,
+    /// The child's stack pointer; 0 for the parent's.
+    pub stack: u64,
+    /// Where the parent wants the child's number (`PARENT_SETTID`).
+    pub parent_tid: u64,
+    /// Where the child wants its number, or zero at its end.
+    pub child_tid: u64,
+    /// The child's FS base (`SETTLS`).
+    pub tls: u64,
+}
+
+/// Makes a child of `parent`, starts it, and waits for it when it is a vfork. Gives its number.
+///
+/// # Errors
+/// EINVAL for flags that contradict each other; EPERM for a thread pointer outside of user space; EAGAIN at `RLIMIT_NPROC` or without a free number; ENOMEM.
+pub fn clone(parent: &Arc<Task>, request: &CloneRequest) -> Result<i32, Errno> {
+    check(request.flags)?;
+    if request.flags.contains(CloneFlags::SETTLS) && request.tls >= TASK_SIZE {
+        return Err(Errno::EPERM);
+    }
+    let kernel = parent.kernel;
+    let flags = request.flags;
+    check_limits(parent)?;
+    let context = child_context(parent, request);
+    let mm = parent.mm().ok_or(Errno::EINVAL)?;
+    let child_mm = if flags.contains(CloneFlags::VM) { mm.clone() } else { mm.fork()? };
+    let files = parent.files().ok_or(Errno::EINVAL)?;
+    let files = if flags.contains(CloneFlags::FILES) { files } else { Arc::new(files.fork()?) };
+    let fs = parent.fs().ok_or(Errno::EINVAL)?;
+    let fs = if flags.contains(CloneFlags::FS) { fs } else { Arc::new(fs.copy()) };
+    let thread = Thread::new(Priority::User, run::user_entry, 0, Some(context)).map_err(|_| Errno::ENOMEM)?;
+    let pid = kernel.pid_ns.allocate()?;
+    let is_thread = flags.contains(CloneFlags::THREAD);
+    let group = if is_thread { parent.group.clone() } else { child_group(parent, &pid, request) };
+    let vfork = flags.contains(CloneFlags::VFORK).then(|| Arc::new(VforkDone::default()));
+    let blocked = parent.signals.lock().blocked;
+    let alt_stack =
+        if flags.contains(CloneFlags::VM) && vfork.is_none() { (0, 2, 0) } else { parent.signals.lock().alt_stack };
+    let kept = parent.flags().intersection(TaskFlags::RANDOMIZE);
+    let child = NewTask {
+        kernel,
+        thread,
+        pid,
+        group: group.clone(),
+        comm: parent.comm(),
+        mm: Some(child_mm.clone()),
+        files,
+        fs,
+        cred: parent.cred(),
+        signals: TaskSignals { blocked, saved: None, pending: Pending::default(), alt_stack },
+        flags: kept.union(TaskFlags::FORKNOEXEC),
+        vfork_done: vfork.clone(),
+    }
+    .build();
+    let nr = child.pid.nr();
+    if flags.contains(CloneFlags::PARENT_SETTID) {
+        // As Linux does, a bad address is not reported, here and below.
+        let _ = mm.copy_out(request.parent_tid, &nr.to_le_bytes());
+    }
+    if flags.contains(CloneFlags::CHILD_SETTID) {
+        let _ = child_mm.copy_out(request.child_tid, &nr.to_le_bytes());
+    }
+    if flags.contains(CloneFlags::CHILD_CLEARTID) {
+        child.clear_child_tid.store(request.child_tid, Relaxed);
+    }
+    drop((mm, child_mm));
+    publish(&child, is_thread);
+    if !is_thread {
+        let family =
+            if flags.contains(CloneFlags::PARENT) { parent.group.parent() } else { Some(parent.group.clone()) };
+        if let Some(family) = family {
+            family.state.lock().children.push(group);
+        }
+    }
+    sched::spawn(&child.thread);
+    drop(child);
+    if let Some(vfork) = vfork {
+        // Linux waits killably: the child runs on the parent's stack.
+        vfork.queue.wait(WaitMode::Killable, None, || vfork.done.load(Relaxed));
+    }
+    Ok(nr)
+}
+
+fn check(flags: CloneFlags) -> Result<(), Errno> {
+    let known = CloneFlags::all().difference(CloneFlags::NEWNS.union(CloneFlags::PTRACE));
+    let needs = |has: CloneFlags, wants: CloneFlags| flags.contains(has) && !flags.contains(wants);
+    if !known.contains(flags)
+        || needs(CloneFlags::THREAD, CloneFlags::SIGHAND)
+        || needs(CloneFlags::SIGHAND, CloneFlags::VM)
+        || (flags.contains(CloneFlags::SIGHAND) && !flags.contains(CloneFlags::THREAD))
+    {
+        return Err(Errno::EINVAL);
+    }
+    Ok(())
+}
+
+/// How many tasks there may be: their stacks take an eighth of RAM at most (set_max_threads()).
+fn max_threads() -> u64 {
+    const STACK_PAGES_TIMES_EIGHT: u64 = 32;
+    const LEAST: u64 = 20;
+    (ram_stats().total_pages / STACK_PAGES_TIMES_EIGHT).max(LEAST)
+}
+
+/// copy_process()'s checks of `RLIMIT_NPROC` and the number of tasks.
+fn check_limits(parent: &Arc<Task>) -> Result<(), Errno> {
+    let kernel = parent.kernel;
+    let cred = parent.cred();
+    let limit = parent.group.limits.lock().get(Resource::Nproc).soft;
+    let is_exempt = cred.uid == KUid::ROOT || cred.has(Capability::SysResource) || cred.has(Capability::SysAdmin);
+    if !is_exempt {
+        let own = |group: &Arc<ThreadGroup>| {
+            group.leader().filter(|leader| leader.cred().uid == cred.uid).map_or(0, |_| group.thread_count())
+        };
+        let count: usize = kernel.tasks.groups().iter().map(own).sum();
+        if count as u64 >= limit {
+            return Err(Errno::EAGAIN);
+        }
+    }
+    let tasks = kernel.counters.tasks.load(Relaxed);
+    if tasks as u64 >= max_threads() { Err(Errno::EAGAIN) } else { Ok(()) }
+}
+
+fn child_context(parent: &Arc<Task>, request: &CloneRequest) -> UserContext {
+    let mut user = parent.thread.user.lock();
+    let context = user.as_mut().expect("a task in a system call has a user context");
+    platform::save_user_state(context);
+    let mut child = context.clone();
+    drop(user);
+    child.regs.rax = 0;
+    if request.stack != 0 {
+        child.regs.rsp = request.stack;
+    }
+    if request.flags.contains(CloneFlags::SETTLS) {
+        child.fs_base = request.tls;
+    }
+    child
+}
+
+fn child_group(parent: &Arc<Task>, pid: &Arc<crate::pid::Pid>, request: &CloneRequest) -> Arc<ThreadGroup> {
+    let of = &parent.group;
+    let family =
+        if request.flags.contains(CloneFlags::PARENT) { of.state.lock().parent.clone() } else { Arc::downgrade(of) };
+    let handlers = of.handlers.lock().clone();
+    let limits = of.limits.lock().clone();
+    let group = ThreadGroup::new(of.kernel, pid.clone(), family, of.pgrp(), request.exit_signal, handlers, limits);
+    group.oom_score_adj.store(of.oom_score_adj.load(Relaxed), Relaxed);
+    group.oom_score_adj_min.store(of.oom_score_adj_min.load(Relaxed), Relaxed);
+    group
+}
+
+fn publish(task: &Arc<Task>, is_thread: bool) {
+    task.group.threads.lock().push(task.clone());
+    if !is_thread {
+        task.group.set_leader(Some(task.clone()));
+    }
+    task.kernel.counters.forks.fetch_add(1, Relaxed);
+    task.kernel.counters.tasks.fetch_add(1, Relaxed);
+    task.kernel.tasks.insert(task);
+}
+
+/// What the first process starts with.
+pub struct FirstProcess {
+    /// Its name.
+    pub comm: Comm,
+    /// Its address space, with the program loaded.
+    pub mm: MmUser,
+    /// The registers at its first instruction.
+    pub context: UserContext,
+    /// Its descriptors.
+    pub files: Arc<FdTable>,
+    /// Its root and working directory.
+    pub fs: Arc<FsContext>,
+    /// Its credentials.
+    pub cred: Cred,
+    /// Its limits.
+    pub limits: Rlimits,
+}
+
+/// Makes process 1, leader of its own session and group; it runs once the scheduler is entered.
+///
+/// # Errors
+/// ENOMEM; EAGAIN when there is no number.
+pub fn first_process(kernel: &'static Kernel, first: FirstProcess) -> Result<Arc<Task>, Errno> {
+    let thread = Thread::new(Priority::User, run::user_entry, 0, Some(first.context)).map_err(|_| Errno::ENOMEM)?;
+    let pid = kernel.pid_ns.allocate()?;
+    let pgrp = ProcessGroup::new(pid.clone(), Session::new(pid.clone()));
+    let handlers = SigHandlers::default();
+    let group = ThreadGroup::new(kernel, pid.clone(), Weak::new(), pgrp, Some(Signal::CHLD), handlers, first.limits);
+    let task = NewTask {
+        kernel,
+        thread,
+        pid,
+        group: group.clone(),
+        comm: first.comm,
+        mm: Some(first.mm),
+        files: first.files,
+        fs: first.fs,
+        cred: Arc::new(first.cred),
+        signals: TaskSignals { alt_stack: (0, 2, 0), ..TaskSignals::default() },
+        flags: TaskFlags::RANDOMIZE,
+        vfork_done: None,
+    }
+    .build();
+    publish(&task, false);
+    *kernel.init.lock() = Some(group);
+    Ok(task)
+}

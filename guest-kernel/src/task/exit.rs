@@ -1,0 +1,258 @@
+//! The end of a thread and of a process, and who is told.
+//!
+//! Source: Linux 6.12 kernel/exit.c do_exit(), exit_notify(), forget_original_parent(), is_orphaned_pgrp().
+
+use alloc::sync::{Arc, Weak};
+use core::sync::atomic::Ordering::Relaxed;
+
+use super::{ExitState, GroupUsage, JobControl, ProcessGroup, Task, TaskFlags, ThreadGroup};
+use crate::kernel::Kernel;
+use crate::platform;
+use crate::sched;
+use crate::signal::send::{self, Force};
+use crate::signal::{Origin, SigInfo, Signal};
+
+const CLD_EXITED: i32 = 1;
+const CLD_KILLED: i32 = 2;
+const CLD_DUMPED: i32 = 3;
+const CLD_STOPPED: i32 = 5;
+const CLD_CONTINUED: i32 = 6;
+/// Clock ticks per second that user space sees (`USER_HZ`) as nanoseconds per tick.
+const NS_PER_TICK: u64 = 10_000_000;
+
+/// Marks the calling thread as ending with `status` (wait form); it ends before it returns to user mode.
+pub fn request(task: &Task, status: i32) {
+    task.exit_code.store(status, Relaxed);
+    task.exit_requested.store(true, Relaxed);
+    task.thread.signal_pending.store(true, Relaxed);
+}
+
+/// The wait status with which the thread is to end, if it is to.
+pub fn requested(task: &Task) -> Option<i32> {
+    if let Some(status) = task.group.state.lock().group_exit {
+        return Some(status);
+    }
+    task.exit_requested.load(Relaxed).then(|| task.exit_code.load(Relaxed))
+}
+
+/// Ends the running thread with `status` (wait form).
+pub fn finish(task: Arc<Task>, status: i32) -> ! {
+    task.set_flags(TaskFlags::EXITING);
+    if status & 0x7f != 0 {
+        task.set_flags(TaskFlags::SIGNALED);
+    }
+    task.exit_code.store(status, Relaxed);
+    task.thread.account_system();
+    release_memory(&task);
+    // Closing descriptors may wake others and free a lot: no lock is held.
+    let files = task.files.lock().take();
+    drop(files);
+    let fs = task.fs.lock().take();
+    drop(fs);
+    if let Some(done) = task.vfork_done.lock().take() {
+        done.complete();
+    }
+    leave_group(&task, status);
+    drop(task);
+    sched::finish_dead()
+}
+
+fn release_memory(task: &Arc<Task>) {
+    let Some(mm) = task.mm.lock().take() else { return };
+    let tid_address = task.clear_child_tid.swap(0, Relaxed);
+    if tid_address != 0 && mm.copy_out(tid_address, &0u32.to_le_bytes()).is_ok() {
+        task.kernel.futexes.wake(mm.mm(), tid_address, 1, super::futex::MATCH_ANY);
+    }
+    let hiwater = mm.snapshot().usage.peak_rss_pages();
+    {
+        let mut usage = task.group.dead_usage.lock();
+        usage.max_rss_pages = usage.max_rss_pages.max(hiwater);
+    }
+    // The page table goes with the last user: stand on the kernel's own first.
+    task.thread.set_root(None);
+    platform::load_address_space(platform::kernel_root());
+    drop(mm);
+}
+
+/// Takes the thread out of its process; the last one makes the process a zombie.
+fn leave_group(task: &Arc<Task>, status: i32) {
+    let group = task.group.clone();
+    let is_leader = task.is_leader();
+    group.dead_usage.lock().add(&GroupUsage::of(task));
+    if !is_leader {
+        group.threads.lock().retain(|other| !Arc::ptr_eq(other, task));
+        task.kernel.tasks.remove(task);
+        task.kernel.counters.tasks.fetch_sub(1, Relaxed);
+    }
+    let all_ended = group.threads().iter().all(|other| other.is_dead());
+    if !all_ended {
+        return;
+    }
+    // The last thread's status is the process's (synchronize_group_exit()).
+    let status = group.state.lock().group_exit.unwrap_or(status);
+    if group.is_init() {
+        crate::start::init_has_ended(task.kernel, status);
+    }
+    end_process(&group, status);
+}
+
+fn end_process(group: &Arc<ThreadGroup>, status: i32) {
+    let kernel = group.kernel;
+    super::real_timer::stop(group);
+    let pgrp = group.pgrp();
+    if pgrp.session.pid.nr() == group.pid.nr()
+        && let Some(tty) = pgrp.session.tty()
+    {
+        tty.session_leader_ended(kernel);
+        pgrp.session.set_tty(None);
+    }
+    let parent = group.parent();
+    adopt_children(group, kernel);
+    group.state.lock().exit = ExitState::Zombie(status);
+    if let Some(parent) = &parent {
+        orphan_check(&pgrp, kernel, parent);
+    }
+    let exit_signal = group.state.lock().exit_signal;
+    let Some(parent) = parent else {
+        reap(group);
+        return;
+    };
+    let ignored = exit_signal == Some(Signal::CHLD) && {
+        let handlers = parent.handlers.lock();
+        let action = handlers.get(Signal::CHLD);
+        action.handler == 1 || action.flags & crate::signal::SA_NOCLDWAIT != 0
+    };
+    if let Some(signal) = exit_signal {
+        let (code, status) = match status & 0x7f {
+            0 => (CLD_EXITED, (status >> 8) & 0xff),
+            killed if status & 0x80 != 0 => (CLD_DUMPED, killed),
+            killed => (CLD_KILLED, killed),
+        };
+        send::to_group(&parent, child_info(group, signal, code, status), Force::No);
+    }
+    if ignored {
+        reap(group);
+    }
+    parent.child_wait.wake_all();
+}
+
+fn child_info(group: &Arc<ThreadGroup>, signal: Signal, code: i32, status: i32) -> SigInfo {
+    let usage = group.usage();
+    let uid = group.leader().map_or(0, |leader| leader.cred().uid.0);
+    SigInfo {
+        signal,
+        origin: Origin::Child {
+            code,
+            pid: group.pid.nr(),
+            uid,
+            status,
+            utime: usage.user_ns / NS_PER_TICK,
+            stime: usage.system_ns / NS_PER_TICK,
+        },
+    }
+}
+
+/// Children of an ended process become its reaper's: a subreaper above it, else the first process.
+fn adopt_children(group: &Arc<ThreadGroup>, kernel: &'static Kernel) {
+    let children = core::mem::take(&mut group.state.lock().children);
+    if children.is_empty() {
+        return;
+    }
+    let Some(init) = kernel.init_group() else { return };
+    let reaper = find_reaper(group).unwrap_or(init);
+    let mut zombies = false;
+    for child in children {
+        child.state.lock().parent = Arc::downgrade(&reaper);
+        zombies |= matches!(child.state.lock().exit, ExitState::Zombie(_));
+        reaper.state.lock().children.push(child.clone());
+        let leader = child.leader();
+        let death_signal = leader.as_ref().map_or(0, |leader| leader.parent_death_signal.load(Relaxed));
+        if let Some(signal) = Signal::from_raw(u64::from(death_signal)) {
+            send::to_group(&child, SigInfo::kernel(signal), Force::No);
+        }
+        orphan_check(&child.pgrp(), kernel, group);
+    }
+    if zombies {
+        send::to_group(&reaper, SigInfo::kernel(Signal::CHLD), Force::No);
+        reaper.child_wait.wake_all();
+    }
+}
+
+/// The nearest ancestor that asked for the orphans below it (`PR_SET_CHILD_SUBREAPER`).
+fn find_reaper(group: &Arc<ThreadGroup>) -> Option<Arc<ThreadGroup>> {
+    let mut at = group.parent()?;
+    loop {
+        let (is_subreaper, is_alive) = {
+            let state = at.state.lock();
+            (state.is_subreaper, state.exit == ExitState::Alive)
+        };
+        if is_subreaper && is_alive {
+            return Some(at);
+        }
+        at = at.parent()?;
+    }
+}
+
+/// Whether no member of `pgrp` but `without` has a parent in another group of the same session.
+pub fn is_orphaned(pgrp: &Arc<ProcessGroup>, kernel: &'static Kernel, without: Option<&Arc<ThreadGroup>>) -> bool {
+    kernel.tasks.members(pgrp).iter().all(|member| {
+        if without.is_some_and(|without| Arc::ptr_eq(without, member)) || member.state.lock().exit != ExitState::Alive {
+            return true;
+        }
+        let Some(parent) = member.parent() else { return true };
+        let parents = parent.pgrp();
+        Arc::ptr_eq(&parents, pgrp) || !Arc::ptr_eq(&parents.session, &pgrp.session) || parent.is_init()
+    })
+}
+
+/// A group that loses its last link to its session and has stopped members gets SIGHUP and SIGCONT.
+fn orphan_check(pgrp: &Arc<ProcessGroup>, kernel: &'static Kernel, parent: &Arc<ThreadGroup>) {
+    let parents = parent.pgrp();
+    if Arc::ptr_eq(&parents, pgrp) || !Arc::ptr_eq(&parents.session, &pgrp.session) {
+        return;
+    }
+    if !is_orphaned(pgrp, kernel, None) {
+        return;
+    }
+    let members = kernel.tasks.members(pgrp);
+    if members.iter().any(|member| matches!(member.state.lock().job, JobControl::Stopped { .. })) {
+        send::to_process_group(pgrp, kernel, Signal::HUP, Force::No);
+        send::to_process_group(pgrp, kernel, Signal::CONT, Force::No);
+    }
+}
+
+/// Tells the parent that `group` has stopped or goes on.
+pub fn notify_parent_of_job_control(group: &Arc<ThreadGroup>) {
+    let Some(parent) = group.parent() else { return };
+    let (code, status) = match group.state.lock().job {
+        JobControl::Stopped { signal, .. } => (CLD_STOPPED, i32::from(signal.raw())),
+        _ => (CLD_CONTINUED, i32::from(Signal::CONT.raw())),
+    };
+    let wants = parent.handlers.lock().get(Signal::CHLD).flags & crate::signal::SA_NOCLDSTOP == 0;
+    if wants {
+        send::to_group(&parent, child_info(group, Signal::CHLD, code, status), Force::No);
+    }
+    parent.child_wait.wake_all();
+}
+
+/// Removes a zombie for good; its number may be given out again.
+pub fn reap(group: &Arc<ThreadGroup>) {
+    let parent = {
+        let mut state = group.state.lock();
+        state.exit = ExitState::Reaped;
+        core::mem::replace(&mut state.parent, Weak::new()).upgrade()
+    };
+    if let Some(parent) = parent {
+        parent.state.lock().children.retain(|child| !Arc::ptr_eq(child, group));
+    }
+    if let Some(leader) = group.leader() {
+        let times = group.usage();
+        group.kernel.counters.dead_user_ns.fetch_add(times.user_ns, Relaxed);
+        group.kernel.counters.dead_system_ns.fetch_add(times.system_ns, Relaxed);
+        group.kernel.tasks.remove(&leader);
+        group.kernel.counters.tasks.fetch_sub(1, Relaxed);
+    }
+    let threads = core::mem::take(&mut *group.threads.lock());
+    drop(threads);
+    group.set_leader(None);
+}

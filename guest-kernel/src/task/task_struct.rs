@@ -1,0 +1,303 @@
+//! `Task`: what the kernel knows of one thread.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use super::{FsContext, ThreadGroup};
+use crate::cred::Cred;
+use crate::fd::FdTable;
+use crate::kernel::Kernel;
+use crate::mm::MmUser;
+use crate::pid::Pid;
+use crate::sched::{self, Thread, ThreadState, WaitQueue};
+use crate::signal::{Pending, SigSet};
+use crate::sync::{Mutex, Rank};
+
+bitflags::bitflags! {
+    /// `PF_*` of Linux 6.12 include/linux/sched.h, as field 9 of /proc/PID/stat shows them.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct TaskFlags: u32 {
+        /// It is exiting.
+        const EXITING = 0x4;
+        /// It has forked and not yet executed a program.
+        const FORKNOEXEC = 0x40;
+        /// It has used the super-user's privileges.
+        const SUPERPRIV = 0x100;
+        /// A signal killed it.
+        const SIGNALED = 0x400;
+        /// It is a kernel thread.
+        const KTHREAD = 0x0020_0000;
+        /// Its address space is randomised.
+        const RANDOMIZE = 0x0040_0000;
+    }
+}
+
+/// A task's name: at most 15 bytes for programs, 63 for kernel threads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Comm(Vec<u8>);
+
+impl Comm {
+    /// The longest name of a program, in bytes.
+    pub const MAX: usize = 15;
+
+    /// The first 15 bytes of `name`, up to a NUL.
+    pub fn new(name: &[u8]) -> Self {
+        let end = name.iter().position(|&b| b == 0).unwrap_or(name.len()).min(Self::MAX);
+        Comm(name[..end].to_vec())
+    }
+
+    /// A kernel thread's name, kept whole.
+    pub fn kernel(name: &str) -> Self {
+        Comm(name.as_bytes().to_vec())
+    }
+
+    /// The bytes of the name.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// What of signals belongs to one thread.
+#[derive(Debug, Default)]
+pub struct TaskSignals {
+    /// Blocked now.
+    pub blocked: SigSet,
+    /// To be blocked again when the handler of a sigsuspend has run.
+    pub saved: Option<SigSet>,
+    /// Sent to this thread alone.
+    pub pending: Pending,
+    /// `sigaltstack`: address, flags, size.
+    pub alt_stack: (u64, i32, u64),
+}
+
+/// A thread, or a process seen as its leader.
+pub struct Task {
+    /// The kernel it belongs to.
+    pub kernel: &'static Kernel,
+    /// Its thread of execution.
+    pub thread: Arc<Thread>,
+    /// Its number.
+    pub pid: Arc<Pid>,
+    /// The process that it is part of.
+    pub group: Arc<ThreadGroup>,
+    pub(super) comm: Mutex<Comm>,
+    pub(super) mm: Mutex<Option<MmUser>>,
+    pub(super) files: Mutex<Option<Arc<FdTable>>>,
+    pub(super) fs: Mutex<Option<Arc<FsContext>>>,
+    pub(super) cred: Mutex<Arc<Cred>>,
+    /// Its own signals and mask.
+    pub signals: Mutex<TaskSignals>,
+    pub(super) flags: AtomicU32,
+    /// Wait status form, set at exit.
+    pub exit_code: AtomicI32,
+    /// Monotonic nanoseconds at its creation.
+    pub start_ns: u64,
+    /// Faults served from memory.
+    pub min_faults: AtomicU64,
+    /// Faults that needed I/O.
+    pub maj_faults: AtomicU64,
+    /// Where to write 0 and wake a futex at exit (`CLONE_CHILD_CLEARTID`); 0 for nowhere.
+    pub clear_child_tid: AtomicU64,
+    /// `set_robust_list` head.
+    pub robust_list: AtomicU64,
+    /// Where a vfork parent waits.
+    pub(super) vfork_done: Mutex<Option<Arc<VforkDone>>>,
+    /// Bytes read, written and calls made by read- and write-like system calls (`/proc/PID/io`).
+    pub io: IoCounters,
+    /// Absolute deadline of a sleep that a signal interrupted, monotonic ns; 0 when there is none.
+    pub restart_deadline_ns: AtomicU64,
+    /// `prctl(PR_SET_PDEATHSIG)`.
+    pub parent_death_signal: AtomicU32,
+    /// It ends with `exit_code` before it returns to user mode.
+    pub(super) exit_requested: AtomicBool,
+    /// Its system call, while in one: number, or -1.
+    pub syscall: AtomicI32,
+}
+
+/// What a vfork parent waits for.
+#[derive(Default)]
+pub struct VforkDone {
+    pub(super) done: AtomicBool,
+    pub(super) queue: WaitQueue,
+}
+
+impl VforkDone {
+    pub(super) fn complete(&self) {
+        self.done.store(true, Relaxed);
+        self.queue.wake_all();
+    }
+}
+
+/// What `/proc/PID/io` counts.
+#[derive(Debug, Default)]
+pub struct IoCounters {
+    /// Bytes that read calls returned.
+    pub rchar: AtomicU64,
+    /// Bytes that write calls took.
+    pub wchar: AtomicU64,
+    /// Read calls.
+    pub syscr: AtomicU64,
+    /// Write calls.
+    pub syscw: AtomicU64,
+}
+
+impl IoCounters {
+    /// Books a read call that returned `bytes`.
+    pub fn read(&self, bytes: usize) {
+        self.rchar.fetch_add(bytes as u64, Relaxed);
+        self.syscr.fetch_add(1, Relaxed);
+    }
+
+    /// Books a write call that took `bytes`.
+    pub fn wrote(&self, bytes: usize) {
+        self.wchar.fetch_add(bytes as u64, Relaxed);
+        self.syscw.fetch_add(1, Relaxed);
+    }
+}
+
+/// Everything a new task starts with.
+pub(super) struct NewTask {
+    pub(super) kernel: &'static Kernel,
+    pub(super) thread: Arc<Thread>,
+    pub(super) pid: Arc<Pid>,
+    pub(super) group: Arc<ThreadGroup>,
+    pub(super) comm: Comm,
+    pub(super) mm: Option<MmUser>,
+    pub(super) files: Arc<FdTable>,
+    pub(super) fs: Arc<FsContext>,
+    pub(super) cred: Arc<Cred>,
+    pub(super) signals: TaskSignals,
+    pub(super) flags: TaskFlags,
+    pub(super) vfork_done: Option<Arc<VforkDone>>,
+}
+
+impl NewTask {
+    /// The task, known to its thread but in no table yet.
+    pub(super) fn build(self) -> Arc<Task> {
+        self.thread.set_root(self.mm.as_ref().map(|mm| mm.root()));
+        let task = Arc::new(Task {
+            kernel: self.kernel,
+            thread: self.thread,
+            pid: self.pid,
+            group: self.group,
+            comm: Mutex::new(Rank::TASK, self.comm),
+            mm: Mutex::new(Rank::TASK, self.mm),
+            files: Mutex::new(Rank::TASK, Some(self.files)),
+            fs: Mutex::new(Rank::TASK, Some(self.fs)),
+            cred: Mutex::new(Rank::TASK, self.cred),
+            signals: Mutex::new(Rank::TASK_SIGNALS, self.signals),
+            flags: AtomicU32::new(self.flags.bits()),
+            exit_code: AtomicI32::new(0),
+            start_ns: crate::time::monotonic_ns(),
+            min_faults: AtomicU64::new(0),
+            maj_faults: AtomicU64::new(0),
+            clear_child_tid: AtomicU64::new(0),
+            robust_list: AtomicU64::new(0),
+            vfork_done: Mutex::new(Rank::TASK, self.vfork_done),
+            io: IoCounters::default(),
+            restart_deadline_ns: AtomicU64::new(0),
+            parent_death_signal: AtomicU32::new(0),
+            exit_requested: AtomicBool::new(false),
+            syscall: AtomicI32::new(-1),
+        });
+        let weak: alloc::sync::Weak<Task> = Arc::downgrade(&task);
+        task.thread.set_owner(weak);
+        task
+    }
+}
+
+/// The task that runs now.
+///
+/// # Panics
+/// When the running thread is no task's, which holds only during boot.
+pub fn current() -> Arc<Task> {
+    let owner = sched::current().owner().expect("after boot every thread is a task's");
+    owner.downcast::<Task>().unwrap_or_else(|_| unreachable!("only tasks own threads"))
+}
+
+impl Task {
+    /// Whether it is its process's first thread.
+    pub fn is_leader(&self) -> bool {
+        Arc::ptr_eq(&self.pid, &self.group.pid)
+    }
+
+    /// Whether it never runs user code.
+    pub fn is_kernel_thread(&self) -> bool {
+        self.flags().contains(TaskFlags::KTHREAD)
+    }
+
+    /// A use of its address space; `None` for kernel threads and once it has exited.
+    pub fn mm(&self) -> Option<MmUser> {
+        self.mm.lock().clone()
+    }
+
+    /// Its descriptor table; `None` once it has exited.
+    pub fn files(&self) -> Option<Arc<FdTable>> {
+        self.files.lock().clone()
+    }
+
+    /// Its root, working directory and umask; `None` once it has exited.
+    pub fn fs(&self) -> Option<Arc<FsContext>> {
+        self.fs.lock().clone()
+    }
+
+    /// Its credentials.
+    pub fn cred(&self) -> Arc<Cred> {
+        self.cred.lock().clone()
+    }
+
+    /// Replaces its credentials.
+    pub fn set_cred(&self, cred: Cred) {
+        let old = core::mem::replace(&mut *self.cred.lock(), Arc::new(cred));
+        drop(old);
+    }
+
+    /// Its name.
+    pub fn comm(&self) -> Comm {
+        self.comm.lock().clone()
+    }
+
+    /// Renames it.
+    pub fn set_comm(&self, comm: Comm) {
+        let old = core::mem::replace(&mut *self.comm.lock(), comm);
+        drop(old);
+    }
+
+    /// Its `PF_*` flags.
+    pub fn flags(&self) -> TaskFlags {
+        TaskFlags::from_bits_retain(self.flags.load(Relaxed))
+    }
+
+    pub(super) fn set_flags(&self, set: TaskFlags) {
+        self.flags.fetch_or(set.bits(), Relaxed);
+    }
+
+    pub(super) fn clear_flags(&self, clear: TaskFlags) {
+        self.flags.fetch_and(!clear.bits(), Relaxed);
+    }
+
+    /// Whether it has ended.
+    pub fn is_dead(&self) -> bool {
+        self.thread.state() == ThreadState::Dead || self.flags().contains(TaskFlags::EXITING)
+    }
+
+    /// The letter that `/proc` shows for its state: R S D T Z X I.
+    pub fn state_letter(&self) -> u8 {
+        if self.is_dead() {
+            return b'Z';
+        }
+        match self.thread.state() {
+            ThreadState::Running => b'R',
+            ThreadState::Interruptible => b'S',
+            ThreadState::Uninterruptible => b'D',
+            ThreadState::Stopped => b'T',
+            ThreadState::Dead => b'Z',
+        }
+    }
+
+    /// User and system time so far, in nanoseconds.
+    pub fn cpu_times_ns(&self) -> (u64, u64) {
+        (self.thread.user_ns.load(Relaxed), self.thread.system_ns.load(Relaxed))
+    }
+}

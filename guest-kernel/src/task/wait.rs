@@ -1,0 +1,126 @@
+//! Waiting for children.
+//!
+//! Source: Linux 6.12 kernel/exit.c do_wait(), wait_task_zombie(), wait_task_stopped(), wait_task_continued(); wait(2).
+
+use alloc::sync::Arc;
+
+use bitflags::bitflags;
+use procfs_core::Errno;
+
+use super::{ExitState, GroupUsage, JobControl, Task, ThreadGroup, exit};
+use crate::sched::{WaitMode, Wake};
+
+bitflags! {
+    /// `W*` options of wait4(2) and waitid(2).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct WaitOptions: u32 {
+        const NOHANG = 1;
+        const STOPPED = 2;
+        const EXITED = 4;
+        const CONTINUED = 8;
+        const NOWAIT = 0x0100_0000;
+        const NOTHREAD = 0x2000_0000;
+        const ALL = 0x4000_0000;
+        const CLONE = 0x8000_0000;
+    }
+}
+
+/// Which children to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Any child.
+    Any,
+    /// The child with this number.
+    Pid(i32),
+    /// Children in the process group with this number.
+    Group(i32),
+}
+
+/// What happened to a child.
+#[derive(Clone, Copy, Debug)]
+pub struct Waited {
+    /// The child's number.
+    pub pid: i32,
+    /// Its real user, as the kernel knows it.
+    pub uid: u32,
+    /// The wait status.
+    pub status: i32,
+    /// What it and the children it waited for have used; only for an ended child.
+    pub usage: GroupUsage,
+}
+
+/// Waits for a child to change its state; `Ok(None)` with `NOHANG` when none has.
+///
+/// # Errors
+/// ECHILD when there is no such child; EINTR when a signal came first.
+pub fn wait(task: &Arc<Task>, which: Which, options: WaitOptions) -> Result<Option<Waited>, Errno> {
+    let group = task.group.clone();
+    let mut outcome = Ok(None);
+    let wake = group.child_wait.wait(WaitMode::Interruptible, None, || {
+        outcome = look(&group, which, options);
+        options.contains(WaitOptions::NOHANG) || !matches!(outcome, Ok(None))
+    });
+    match wake {
+        Wake::Event => outcome,
+        Wake::Signal | Wake::Timeout => Err(Errno::EINTR),
+    }
+}
+
+fn matches(child: &ThreadGroup, which: Which) -> bool {
+    match which {
+        Which::Any => true,
+        Which::Pid(nr) => child.pid.nr() == nr,
+        Which::Group(nr) => child.pgrp().pid.nr() == nr,
+    }
+}
+
+fn look(group: &Arc<ThreadGroup>, which: Which, options: WaitOptions) -> Result<Option<Waited>, Errno> {
+    let mut any = false;
+    for child in group.children() {
+        if !matches(&child, which) {
+            continue;
+        }
+        any = true;
+        if let Some(waited) = examine(group, &child, options) {
+            return Ok(Some(waited));
+        }
+    }
+    if any { Ok(None) } else { Err(Errno::ECHILD) }
+}
+
+fn examine(parent: &Arc<ThreadGroup>, child: &Arc<ThreadGroup>, options: WaitOptions) -> Option<Waited> {
+    let keep = options.contains(WaitOptions::NOWAIT);
+    let uid = child.leader().map_or(0, |leader| leader.cred().uid.0);
+    let waited = |status| Waited { pid: child.pid.nr(), uid, status, usage: GroupUsage::default() };
+    let (exit_state, job) = {
+        let state = child.state.lock();
+        (state.exit, state.job)
+    };
+    if let ExitState::Zombie(status) = exit_state {
+        if !options.contains(WaitOptions::EXITED) {
+            return None;
+        }
+        let mut usage = child.usage();
+        usage.add(&child.children_usage.lock());
+        if !keep {
+            parent.children_usage.lock().add(&usage);
+            exit::reap(child);
+        }
+        return Some(Waited { usage, ..waited(status) });
+    }
+    match job {
+        JobControl::Stopped { signal, reported: false } if options.contains(WaitOptions::STOPPED) => {
+            if !keep {
+                child.state.lock().job = JobControl::Stopped { signal, reported: true };
+            }
+            Some(waited(i32::from(signal.raw()) << 8 | 0x7f))
+        }
+        JobControl::Continued if options.contains(WaitOptions::CONTINUED) => {
+            if !keep {
+                child.state.lock().job = JobControl::Running;
+            }
+            Some(waited(0xffff))
+        }
+        _ => None,
+    }
+}
