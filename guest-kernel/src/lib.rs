@@ -50,7 +50,9 @@ pub mod phys;
 pub mod pid;
 #[expect(unsafe_code, reason = "the CPU: its tables, registers, entry and exit")]
 pub mod platform;
+pub mod proc;
 pub mod sched;
+pub mod server;
 pub mod signal;
 pub mod start;
 pub mod sync;

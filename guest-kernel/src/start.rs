@@ -1,6 +1,6 @@
 //! From a machine that runs to the first program, and from its end to the end of the VM.
 //!
-//! Owns the order in which the layers above the machine come up: file systems, console, program. The boot stack is left
+//! Owns the order in which the layers above the machine come up: file systems, console, program, server. The boot stack is left
 //! for ever when the first program starts.
 
 mod init_spec;
@@ -22,7 +22,9 @@ use crate::kernel::Kernel;
 use crate::mm::Limits;
 use crate::phys::{self, PhysAddr};
 use crate::platform::{self, ShutdownKind};
+use crate::proc;
 use crate::sched::{self, Priority, Thread, timer};
+use crate::server;
 use crate::task::clone::{FirstProcess, first_process};
 use crate::task::{FsContext, Resource, Rlimits, Task, exec};
 use crate::time::{self, monotonic_ns};
@@ -54,6 +56,7 @@ pub fn kernel_main(boot: &'static BootInfo) -> ! {
     let spec = InitSpec::read(boot);
     let user_ns = UserNs::initial();
     let vfs = Vfs::new(user_ns.clone());
+    proc::register(&vfs);
     let mount_ns = MountNs::new(vfs.clone(), MOUNT_NS_INUM, user_ns);
     let hostname = spec.hostname.clone().unwrap_or_else(|| DEFAULT_HOSTNAME.to_vec());
     let kernel = Kernel::new(vfs, mount_ns, hostname, boot.command_line.to_vec(), platform::cpu_facts());
@@ -63,6 +66,7 @@ pub fn kernel_main(boot: &'static BootInfo) -> ! {
     mark(Step::Root);
     match start_init(kernel, boot, console, &root, spec) {
         Ok(first) => {
+            server::start(kernel, console, &root);
             let nowhere = Thread::new(Priority::Kernel, never, 0, None).expect("there is memory for one more stack");
             let thread = first.thread.clone();
             drop(first);
@@ -98,14 +102,15 @@ fn sample_load(kernel: &'static Kernel) {
     timer::call_at(monotonic_ns() + SAMPLE_NS, Box::new(call));
 }
 
-/// Makes the root file system from the initramfs and mounts /dev in it.
+/// Makes the root file system from the initramfs and mounts /proc and /dev in it.
 fn make_root(kernel: &'static Kernel, boot: &BootInfo) -> Path {
+    let mounter = proc::Mounter::initial(kernel);
     let request = |source: &'static [u8]| MountRequest {
         source,
         data: b"",
         vfs: &kernel.vfs,
         user_ns: kernel.user_ns.clone(),
-        caller: None,
+        caller: Some(&mounter),
     };
     let mount = kernel.vfs.mount_new(b"tmpfs", &request(b"rootfs"), MountFlags::empty());
     let mount = mount.expect("a fresh kernel has memory for its root");
@@ -119,8 +124,9 @@ fn make_root(kernel: &'static Kernel, boot: &BootInfo) -> Path {
             Err(malformed) => log::error!("{malformed}"),
         }
     }
+    let nodev = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     for (point, fs_type, flags) in
-        [(b"/tmp".as_slice(), b"tmpfs".as_slice(), MountFlags::NOSUID), (b"/dev", b"devtmpfs", MountFlags::NOSUID)]
+        [(b"/proc".as_slice(), b"proc".as_slice(), nodev), (b"/dev", b"devtmpfs", MountFlags::NOSUID)]
     {
         match context.mkdir(point, 0o755) {
             Ok(()) | Err(Errno::EEXIST) => {}

@@ -5,6 +5,7 @@ pub mod devfs;
 pub mod epoll;
 pub mod eventfd;
 pub mod initramfs;
+pub mod kernfs;
 pub mod pipe;
 pub mod random;
 pub mod tmpfs;

@@ -1,0 +1,112 @@
+//! What the writable files of a task do with a write.
+//!
+//! Source: Linux 6.12 fs/proc/base.c comm_write(), __set_oom_adj(); kernel/user_namespace.c proc_uid_map_write(),
+//! proc_setgroups_write().
+
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering::Relaxed;
+
+use procfs_core::Errno;
+use procfs_core::pid::comm::{self, TASK_NAME_MAX};
+use procfs_core::pid::id_map::{SetGroups, check_write};
+use procfs_core::pid::oom;
+
+use super::TaskId;
+use crate::cred::{Capability, UserNs};
+use crate::fs::kernfs::Writer;
+use crate::task::{Comm, current};
+
+/// A write to `comm`.
+pub(super) struct CommWriter {
+    pub(super) id: TaskId,
+}
+
+impl Writer for CommWriter {
+    fn limit(&self) -> usize {
+        TASK_NAME_MAX
+    }
+
+    fn write(&mut self, bytes: &[u8], count: usize, _: u64) -> Result<usize, Errno> {
+        let task = self.id.resolve()?;
+        if !Arc::ptr_eq(&task.group, &current().group) {
+            return Err(Errno::EINVAL);
+        }
+        task.set_comm(Comm::new(comm::Comm::from_write(bytes).as_bytes()));
+        Ok(count)
+    }
+}
+
+/// What a write says, and how many bytes of it counted.
+type Parse = fn(&[u8]) -> Result<(i16, usize), Errno>;
+
+/// A write to `oom_score_adj` or `oom_adj`.
+pub(super) struct OomWriter {
+    pub(super) id: TaskId,
+    pub(super) parse: Parse,
+    pub(super) is_old_scale: bool,
+}
+
+impl Writer for OomWriter {
+    fn limit(&self) -> usize {
+        oom::WRITE_MAX
+    }
+
+    fn write(&mut self, bytes: &[u8], _: usize, _: u64) -> Result<usize, Errno> {
+        let (value, taken) = (self.parse)(bytes)?;
+        let value = i32::from(value);
+        let task = self.id.resolve()?;
+        let group = &task.group;
+        let is_resource_admin = current().cred().has_in(&group.kernel.user_ns, Capability::SysResource);
+        let bound = if self.is_old_scale { &group.oom_score_adj } else { &group.oom_score_adj_min };
+        if value < bound.load(Relaxed) && !is_resource_admin {
+            return Err(Errno::EACCES);
+        }
+        let set = |group: &crate::task::ThreadGroup| {
+            group.oom_score_adj.store(value, Relaxed);
+            if !self.is_old_scale && is_resource_admin {
+                group.oom_score_adj_min.store(value, Relaxed);
+            }
+        };
+        set(group);
+        // Other processes in the same memory die with this one, so they have its value.
+        if let Some(mm) = task.mm() {
+            for other in group.kernel.tasks.groups() {
+                let shares = other.threads().iter().find_map(|thread| thread.mm());
+                if !other.is_init() && shares.is_some_and(|shared| Arc::ptr_eq(shared.mm(), mm.mm())) {
+                    set(&other);
+                }
+            }
+        }
+        Ok(taken)
+    }
+}
+
+/// A write to `uid_map`, `gid_map` or `projid_map`: the map of the initial namespace, the only one, never changes.
+pub(super) struct IdMapWriter {
+    pub(super) ns: Arc<UserNs>,
+}
+
+impl Writer for IdMapWriter {
+    fn write(&mut self, _: &[u8], count: usize, pos: u64) -> Result<usize, Errno> {
+        if self.ns.parent().is_none() {
+            return Err(Errno::EPERM);
+        }
+        check_write(pos, count)?;
+        Err(Errno::EPERM)
+    }
+}
+
+/// A write to `setgroups` of a namespace whose group map is set: `allow` holds already, `deny` comes too late.
+pub(super) struct SetgroupsWriter;
+
+impl Writer for SetgroupsWriter {
+    fn write(&mut self, bytes: &[u8], count: usize, pos: u64) -> Result<usize, Errno> {
+        if count > bytes.len() {
+            return Err(Errno::EINVAL);
+        }
+        match SetGroups::parse(bytes, pos)? {
+            SetGroups::Allow => Ok(count),
+            SetGroups::Deny => Err(Errno::EPERM),
+        }
+    }
+}
