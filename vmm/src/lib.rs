@@ -28,6 +28,7 @@ pub mod loader;
 pub mod machine;
 #[expect(unsafe_code, reason = "owns the mapping that is guest RAM")]
 pub mod memory;
+pub mod proc;
 pub mod timing;
 pub mod vcpu;
 
