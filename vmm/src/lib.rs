@@ -29,6 +29,9 @@ pub mod machine;
 #[expect(unsafe_code, reason = "owns the mapping that is guest RAM")]
 pub mod memory;
 pub mod proc;
+pub mod registry;
+pub mod rootfs;
+pub mod terminal;
 pub mod timing;
 pub mod vcpu;
 

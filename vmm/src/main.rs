@@ -1,5 +1,9 @@
 //! The `procvisor` command.
 
-fn main() {
-    println!("{}", vmm::GUEST_KERNEL.len());
+#![forbid(unsafe_code)]
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
 }

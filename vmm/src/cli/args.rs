@@ -1,0 +1,264 @@
+//! The command line: its words, their defaults and their checks.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use vmm::config::DEFAULT_MEMORY_BYTES;
+
+/// Boots Linux programs in a micro-VM and shows the host their /proc.
+#[derive(Debug, Parser)]
+#[command(name = "procvisor", version, max_term_width = 100, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// Speak 9P2000.L to this unix socket (a VM's, or QEMU's for the port procvisor.proc); VM is then left out
+    #[arg(long, global = true, value_name = "SOCKET")]
+    pub(crate) connect: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Boot a VM, run PROGRAM as its process 1, exit with its status
+    #[command(override_usage = "procvisor run [OPTIONS] [--] PROGRAM [ARG]...")]
+    Run(Run),
+    /// List the VMs that run on this host
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List directories of a VM's /proc
+    #[command(override_usage = "procvisor ls [--json] [-l] VM [PATH]...")]
+    Ls {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Print kind, owner and size too
+        #[arg(short, long)]
+        long: bool,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Print files of a VM's /proc
+    #[command(override_usage = "procvisor cat [--raw] VM PATH...")]
+    Cat {
+        /// Print control characters as they are, on a terminal too
+        #[arg(long)]
+        raw: bool,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Print where symbolic links of a VM's /proc lead
+    #[command(override_usage = "procvisor readlink [--json] VM PATH...")]
+    Readlink {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Print the attributes of names in a VM's /proc
+    #[command(override_usage = "procvisor stat [--json] VM PATH...")]
+    Stat {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Write standard input into a file of a VM's /proc
+    #[command(override_usage = "procvisor write VM PATH")]
+    Write {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Print the processes of a VM
+    #[command(override_usage = "procvisor ps [--json] VM")]
+    Ps {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Stop a VM
+    Stop {
+        /// Its name, as `procvisor list` has it
+        #[arg(value_name = "VM")]
+        name: String,
+    },
+}
+
+/// The words `VM PATH...`, or `PATH...` with `--connect`.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// The VM's name, then paths below its /proc
+    #[arg(value_name = "VM [PATH]")]
+    pub(crate) words: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Name of the VM, unique on this host [default: made from PROGRAM]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Root file system: a directory, or a cpio archive (newc) [default: PROGRAM with its libraries]
+    #[arg(long, value_name = "DIR|FILE.cpio")]
+    pub(crate) root: Option<PathBuf>,
+    /// Guest RAM, such as 64M or 1G
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value_t = Size(DEFAULT_MEMORY_BYTES))]
+    pub(crate) memory: Size,
+    /// Environment variable of PROGRAM; K alone takes the host's value
+    #[arg(long = "env", short = 'e', value_name = "K=V")]
+    pub(crate) env: Vec<OsString>,
+    /// Working directory of PROGRAM
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub(crate) cwd: PathBuf,
+    /// User that PROGRAM runs as, by number
+    #[arg(long, value_name = "UID[:GID]", value_parser = parse_user, default_value = "0:0")]
+    pub(crate) user: User,
+    /// Host name in the guest [default: the VM's name]
+    #[arg(long, value_name = "NAME", value_parser = parse_hostname)]
+    pub(crate) hostname: Option<String>,
+    /// Print the VM's name once it answers, and leave it running
+    #[arg(long, short = 'd')]
+    pub(crate) detach: bool,
+    /// Boot this kernel (ELF) instead of the built-in one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kernel: Option<PathBuf>,
+    /// Stop the VM after this many seconds, with status 124
+    #[arg(long, value_name = "SECS", value_parser = parse_seconds)]
+    pub(crate) timeout: Option<std::time::Duration>,
+    /// Copy the kernel's log to standard error
+    #[arg(long)]
+    pub(crate) kernel_log: bool,
+    /// Print to standard error when each step was reached: `timing: STEP MICROSECONDS`, from the start of this process
+    #[arg(long)]
+    pub(crate) timing: bool,
+    /// This process is the detached one; its standard output goes to the one that the user started
+    #[arg(long, hide = true)]
+    pub(crate) detached_child: bool,
+    /// The program, found in PATH when it has no slash, and its arguments
+    #[arg(required = true, trailing_var_arg = true, value_name = "PROGRAM [ARG]")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// A number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size(pub(crate) u64);
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let units = [(30, 'G'), (20, 'M'), (10, 'K')];
+        match units.iter().find(|(shift, _)| self.0 > 0 && self.0.trailing_zeros() >= *shift) {
+            Some((shift, unit)) => write!(f, "{}{unit}", self.0 >> shift),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+/// A user and a group of the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct User {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+fn parse_size(text: &str) -> Result<Size, String> {
+    let split = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let shift = match unit.to_ascii_uppercase().as_str() {
+        "" => 0,
+        "K" | "KB" | "KIB" => 10,
+        "M" | "MB" | "MIB" => 20,
+        "G" | "GB" | "GIB" => 30,
+        _ => return Err("give a number with K, M or G, such as 64M".into()),
+    };
+    let number: u64 = number.parse().map_err(|_| "give a number with K, M or G, such as 64M")?;
+    number.checked_mul(1 << shift).filter(|size| *size > 0).map(Size).ok_or_else(|| "out of range".into())
+}
+
+fn parse_user(text: &str) -> Result<User, String> {
+    let (uid, gid) = text.split_once(':').unwrap_or((text, text));
+    // Linux takes -1 (u32::MAX) for "no user".
+    let number = |text: &str| text.parse().ok().filter(|id| *id != u32::MAX);
+    match (number(uid), number(gid)) {
+        (Some(uid), Some(gid)) => Ok(User { uid, gid }),
+        _ => Err("give numbers, such as 1000 or 1000:1000".into()),
+    }
+}
+
+fn parse_hostname(text: &str) -> Result<String, String> {
+    let usual = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let fits = !text.is_empty() && text.len() <= 64 && text.bytes().all(usual);
+    if fits { Ok(text.to_owned()) } else { Err("use up to 64 letters, digits, '-', '_' and '.'".into()) }
+}
+
+fn parse_seconds(text: &str) -> Result<std::time::Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "give a number of seconds, such as 10 or 0.5")?;
+    std::time::Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "give a number of seconds above 0".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::iter::once(&"procvisor").chain(words))
+    }
+
+    fn run(words: &[&str]) -> Run {
+        match parse(words).unwrap().command {
+            Command::Run(run) => run,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_follows_program_is_its_own() {
+        let parsed = run(&["run", "--memory", "64M", "/bin/busybox", "sh", "-c", "x", "--name", "y"]);
+        assert_eq!(parsed.command, ["/bin/busybox", "sh", "-c", "x", "--name", "y"]);
+        assert_eq!((parsed.memory, parsed.name), (Size(64 << 20), None));
+        let parsed = run(&["run", "--user", "5:6", "-e", "A=b", "--", "-odd", "--", "x"]);
+        assert_eq!(parsed.command, ["-odd", "--", "x"]);
+        assert_eq!((parsed.user, parsed.env), (User { uid: 5, gid: 6 }, vec![OsString::from("A=b")]));
+        assert!(parse(&["run"]).is_err());
+        assert!(parse(&["run", "--nosuch", "x"]).is_err());
+    }
+
+    #[test]
+    fn values_are_checked() {
+        for size in ["", "M", "64Q", "-1M", "0", "99999999999999999999", "18446744073709551615K"] {
+            assert!(parse_size(size).is_err(), "{size}");
+        }
+        assert_eq!(parse_size("1g").unwrap().to_string(), "1G");
+        assert_eq!(parse_user("7").unwrap(), User { uid: 7, gid: 7 });
+        for user in ["", "root", "1:", "-1", "4294967295"] {
+            assert!(parse_user(user).is_err(), "{user}");
+        }
+        for seconds in ["", "x", "0", "-1", "nan", "inf"] {
+            assert!(parse_seconds(seconds).is_err(), "{seconds}");
+        }
+        assert_eq!(parse_seconds("0.5").unwrap().as_millis(), 500);
+        assert!(parse_hostname("a b").is_err());
+    }
+
+    #[test]
+    fn connect_may_stand_anywhere_before_the_words() {
+        for words in [["--connect", "/s", "cat", "1/stat"], ["cat", "--connect", "/s", "1/stat"]] {
+            let cli = parse(&words).unwrap();
+            assert_eq!(cli.connect.as_deref(), Some(std::path::Path::new("/s")));
+            assert!(matches!(cli.command, Command::Cat { target, .. } if target.words == ["1/stat"]));
+        }
+    }
+}
