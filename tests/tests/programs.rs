@@ -1,0 +1,132 @@
+//! The guest programs: each runs on the host's Linux first and then in a VM, and both must print the same.
+
+use std::process::ExitCode;
+
+use procvisor_tests::behaviours;
+use procvisor_tests::compare::same_on_both;
+use procvisor_tests::harness;
+
+fn main() -> ExitCode {
+    harness::run(behaviours![
+        Kvm: a_title_written_over_argv_is_seen_by_everybody,
+            arguments_of_every_shape_are_read_as_linux_reads_them,
+            the_environment_is_bound_to_the_memory_of_open,
+            a_name_is_set_written_and_escaped_as_linux_does,
+            the_auxiliary_vector_is_the_kernels_own_copy,
+            numbers_of_memory_agree_with_each_other,
+            times_agree_with_what_passed,
+            files_of_a_process_follow_its_life,
+            links_and_inodes_of_proc_are_linuxs,
+            reads_by_offset_follow_the_rules_of_each_file,
+            files_about_the_system_have_linuxs_form,
+            fork_exec_and_wait_tell_every_ending,
+            sessions_and_groups_are_kept,
+            signals_are_delivered_as_linux_does,
+            pipes_end_break_and_fill_as_linux_pipes,
+            mappings_split_merge_and_fault_as_linuxs,
+            descriptors_are_shared_copied_and_listed,
+            files_and_names_fail_as_on_linux,
+            events_are_reported_by_level_edge_and_shot,
+            spinning_processes_keep_their_registers,
+            privileged_and_odd_instructions_fault_as_on_linux,
+            broken_frames_and_signal_storms_end_as_on_linux,
+            buffers_inside_the_file_itself_are_copied_as_on_linux;
+        KvmAndRoot: who_has_given_up_root_is_shown_and_refused_as_on_linux;
+    ])
+}
+
+fn a_title_written_over_argv_is_seen_by_everybody() {
+    same_on_both("title");
+}
+
+fn arguments_of_every_shape_are_read_as_linux_reads_them() {
+    same_on_both("arguments");
+}
+
+fn the_environment_is_bound_to_the_memory_of_open() {
+    same_on_both("environment");
+}
+
+fn a_name_is_set_written_and_escaped_as_linux_does() {
+    same_on_both("comm");
+}
+
+fn the_auxiliary_vector_is_the_kernels_own_copy() {
+    same_on_both("auxv");
+}
+
+fn numbers_of_memory_agree_with_each_other() {
+    same_on_both("memory-numbers");
+}
+
+fn times_agree_with_what_passed() {
+    same_on_both("times");
+}
+
+fn files_of_a_process_follow_its_life() {
+    same_on_both("states");
+}
+
+fn links_and_inodes_of_proc_are_linuxs() {
+    same_on_both("links");
+}
+
+fn reads_by_offset_follow_the_rules_of_each_file() {
+    same_on_both("offsets");
+}
+
+fn files_about_the_system_have_linuxs_form() {
+    same_on_both("system");
+}
+
+fn fork_exec_and_wait_tell_every_ending() {
+    same_on_both("processes");
+}
+
+fn sessions_and_groups_are_kept() {
+    same_on_both("sessions");
+}
+
+fn signals_are_delivered_as_linux_does() {
+    same_on_both("signals");
+}
+
+fn pipes_end_break_and_fill_as_linux_pipes() {
+    same_on_both("pipes");
+}
+
+fn mappings_split_merge_and_fault_as_linuxs() {
+    same_on_both("memory");
+}
+
+fn descriptors_are_shared_copied_and_listed() {
+    same_on_both("descriptors");
+}
+
+fn files_and_names_fail_as_on_linux() {
+    same_on_both("files");
+}
+
+fn events_are_reported_by_level_edge_and_shot() {
+    same_on_both("events");
+}
+
+fn spinning_processes_keep_their_registers() {
+    same_on_both("preempt");
+}
+
+fn who_has_given_up_root_is_shown_and_refused_as_on_linux() {
+    same_on_both("credentials");
+}
+
+fn privileged_and_odd_instructions_fault_as_on_linux() {
+    same_on_both("hostile_cpu");
+}
+
+fn broken_frames_and_signal_storms_end_as_on_linux() {
+    same_on_both("hostile_signals");
+}
+
+fn buffers_inside_the_file_itself_are_copied_as_on_linux() {
+    same_on_both("hostile_files");
+}
