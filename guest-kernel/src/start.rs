@@ -26,7 +26,7 @@ use crate::proc;
 use crate::sched::{self, Priority, Thread, timer};
 use crate::server;
 use crate::task::clone::{FirstProcess, first_process};
-use crate::task::{FsContext, Resource, Rlimits, Task, exec};
+use crate::task::{FsContext, LOAD_PERIOD_NS, Resource, Rlimits, Task, exec};
 use crate::time::{self, monotonic_ns};
 use crate::tty::{self, Tty, WindowSize};
 use crate::vfs::{LookupContext, LookupFlags, MountFlags, MountNs, MountRequest, OpenFlags, Path, Vfs};
@@ -36,8 +36,6 @@ use init_spec::InitSpec;
 const MOUNT_NS_INUM: u32 = 0xF000_0000;
 /// How long the host may take to name the program's streams, in ns.
 const PORT_DEADLINE_NS: u64 = 2_000_000_000;
-/// How long the proc channel may keep the VM from ending, in ns.
-const SAMPLE_NS: u64 = 5_010_000_000;
 const DEFAULT_HOSTNAME: &[u8] = b"procvisor";
 
 static CONSOLE: spin::Once<&'static Console> = spin::Once::new();
@@ -99,7 +97,7 @@ fn sample_load(kernel: &'static Kernel) {
         kernel.load.lock().update(monotonic_ns(), active as u64);
         sample_load(kernel);
     };
-    timer::call_at(monotonic_ns() + SAMPLE_NS, Box::new(call));
+    timer::call_at(monotonic_ns() + LOAD_PERIOD_NS, Box::new(call));
 }
 
 /// Makes the root file system from the initramfs and mounts /proc and /dev in it.

@@ -2,24 +2,24 @@
 //!
 //! Source: Linux 6.12 kernel/sched/loadavg.c, include/linux/sched/loadavg.h.
 
+use procfs_core::root::loadavg::Averages;
+
 /// Between two samples: `LOAD_FREQ` is 5 s and one tick.
-const PERIOD_NS: u64 = 5_010_000_000;
-const FIXED_1: u64 = 1 << 11;
-const EXP: [u64; 3] = [1884, 2014, 2037];
+pub const PERIOD_NS: u64 = 5_010_000_000;
 /// After this many idle periods every average has decayed to nothing.
 const MAX_MISSED: u64 = 2000;
 
 /// The three averages, in fixed point with 11 bits.
 #[derive(Debug, Default)]
 pub struct LoadAverage {
-    averages: [u64; 3],
+    averages: Averages,
     next_ns: u64,
 }
 
 impl LoadAverage {
     /// The averages over 1, 5 and 15 minutes, fixed point with 11 bits.
     pub fn fixed_point(&self) -> [u64; 3] {
-        self.averages
+        self.averages.0
     }
 
     /// Takes the samples that are due at `now_ns`: `active` for the newest, and nothing running for those that were missed,
@@ -33,26 +33,10 @@ impl LoadAverage {
         }
         let periods = (now_ns - self.next_ns) / PERIOD_NS + 1;
         for _ in 1..periods.min(MAX_MISSED) {
-            self.sample(0);
+            self.averages.sample(0);
         }
-        self.sample(active);
+        self.averages.sample(active);
         self.next_ns += periods * PERIOD_NS;
-    }
-
-    /// When the next sample is due, monotonic ns.
-    pub fn next_ns(&self) -> u64 {
-        self.next_ns.max(PERIOD_NS)
-    }
-
-    fn sample(&mut self, active: u64) {
-        let active = active * FIXED_1;
-        for (load, exp) in self.averages.iter_mut().zip(EXP) {
-            let mut new = *load * exp + active * (FIXED_1 - exp);
-            if active >= *load {
-                new += FIXED_1 - 1;
-            }
-            *load = new / FIXED_1;
-        }
     }
 }
 

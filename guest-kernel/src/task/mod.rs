@@ -27,7 +27,7 @@ pub mod wait;
 pub use fs_context::FsContext;
 pub use group::{ExitState, GroupState, GroupUsage, JobControl, ThreadGroup};
 pub use kthread::spawn_kernel_thread;
-pub use load::LoadAverage;
+pub use load::{LoadAverage, PERIOD_NS as LOAD_PERIOD_NS};
 pub use rlimit::{RLIM_INFINITY, Resource, Rlimit, Rlimits};
 pub use session::{ProcessGroup, Session};
 pub use table::TaskTable;
