@@ -65,8 +65,13 @@ fn tell(path: &OsString, errno: Errno) {
     complain(&format!("{}: {}", path.to_string_lossy(), plain(&errno)));
 }
 
-fn failed_item(path: &OsString, errno: Errno) -> Item {
-    Item { path: path.to_string_lossy().into_owned(), error: Some(plain(&errno)), ..Item::default() }
+/// Says that a path failed where the listing says everything else: in it, or on standard error.
+fn report(path: &OsString, errno: Errno, json: bool, items: &mut Vec<Item>) {
+    if json {
+        items.push(Item { path: path.to_string_lossy().into_owned(), error: Some(plain(&errno)), ..Item::default() });
+    } else {
+        tell(path, errno);
+    }
 }
 
 pub(crate) fn ls(target: &Resolved, json: bool, long: bool) -> Result<u8, Failure> {
@@ -86,11 +91,7 @@ pub(crate) fn ls(target: &Resolved, json: bool, long: bool) -> Result<u8, Failur
         match listed {
             Err(errno) => {
                 status = PATH_FAILED;
-                if json {
-                    items.push(failed_item(path, errno));
-                } else {
-                    tell(path, errno);
-                }
+                report(path, errno, json, &mut items);
             }
             Ok(entries) if json => items.push(Item {
                 path: path.to_string_lossy().into_owned(),
@@ -237,11 +238,7 @@ pub(crate) fn readlink(target: &Resolved, json: bool) -> Result<u8, Failure> {
             }
             Err(errno) => {
                 status = PATH_FAILED;
-                if json {
-                    items.push(failed_item(path, errno));
-                } else {
-                    tell(path, errno);
-                }
+                report(path, errno, json, &mut items);
             }
         }
     }
@@ -267,11 +264,7 @@ pub(crate) fn stat(target: &Resolved, json: bool) -> Result<u8, Failure> {
             Ok(attr) => print(stat_text(path, &attr).as_bytes())?,
             Err(errno) => {
                 status = PATH_FAILED;
-                if json {
-                    items.push(failed_item(path, errno));
-                } else {
-                    tell(path, errno);
-                }
+                report(path, errno, json, &mut items);
             }
         }
     }
