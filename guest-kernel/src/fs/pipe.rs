@@ -31,8 +31,6 @@ const PAGE_SIZE: usize = crate::phys::PAGE_SIZE as usize;
 const DEFAULT_SLOTS: usize = 16;
 /// The largest size that `F_SETPIPE_SZ` gives without `CAP_SYS_RESOURCE`, in bytes (/proc/sys/fs/pipe-max-size).
 const MAX_SIZE: u64 = 1 << 20;
-/// How much is copied at a time through the kernel's stack.
-const CHUNK: usize = 1024;
 
 /// A page of data.
 struct Slot {
@@ -142,7 +140,7 @@ impl Pipe {
             }
             (last.frame.clone(), at)
         };
-        let copied = fill(&frame, at, len, src);
+        let copied = src.take_with(len, |done, bytes| frame.write_at(at + done, bytes));
         if copied < len {
             // What a fault cut short does not count (pipe_write()).
             return Some(0);
@@ -153,36 +151,6 @@ impl Pipe {
         }
         Some(copied)
     }
-}
-
-fn fill(frame: &Frame, offset: usize, len: usize, src: &mut IoSrc<'_>) -> usize {
-    let mut chunk = [0; CHUNK];
-    let mut done = 0;
-    while done < len {
-        let count = CHUNK.min(len - done);
-        let taken = src.take(&mut chunk[..count]);
-        frame.write_at(offset + done, &chunk[..taken]);
-        done += taken;
-        if taken < count {
-            break;
-        }
-    }
-    done
-}
-
-fn empty(frame: &Frame, offset: usize, len: usize, dst: &mut IoDst<'_>) -> usize {
-    let mut chunk = [0; CHUNK];
-    let mut done = 0;
-    while done < len {
-        let count = CHUNK.min(len - done);
-        frame.read_at(offset + done, &mut chunk[..count]);
-        let put = dst.put(&chunk[..count]);
-        done += put;
-        if put < count {
-            break;
-        }
-    }
-    done
 }
 
 /// One open end of a pipe, or both ends of a fifo opened for reading and writing.
@@ -279,7 +247,7 @@ impl FileOps for PipeEnd {
             };
             if let Some((frame, start, len, is_packet)) = front {
                 let wanted = len.min(dst.remaining());
-                let copied = empty(&frame, start, wanted, dst);
+                let copied = dst.put_with(wanted, |done, bytes| frame.read_at(start + done, bytes));
                 if copied < wanted {
                     if done == 0 {
                         return Err(Errno::EFAULT);
@@ -422,7 +390,7 @@ impl PipeEnd {
             pipe.state.lock().slots.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
             let frame = Frame::alloc()?;
             let wanted = src.remaining().min(PAGE_SIZE);
-            let len = fill(&frame, 0, wanted, src);
+            let len = src.take_with(wanted, |done, bytes| frame.write_at(done, bytes));
             if len < wanted {
                 // What a fault cut short does not count (pipe_write()).
                 return Err(Errno::EFAULT);

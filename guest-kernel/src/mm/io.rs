@@ -5,6 +5,9 @@
 
 use super::Mm;
 
+/// How much is copied at a time through the kernel's stack, in bytes.
+const CHUNK: usize = 1024;
+
 /// Where the bytes of a read go.
 #[derive(Debug)]
 pub struct IoDst<'a> {
@@ -56,6 +59,23 @@ impl<'a> IoDst<'a> {
         self.has_faulted |= taken < wanted;
         self.done += taken;
         taken
+    }
+
+    /// Appends up to `len` bytes that `read(at, chunk)` gives piece by piece, `at` bytes from their start; returns how many were taken:
+    /// fewer when a user address failed.
+    pub fn put_with(&mut self, len: usize, mut read: impl FnMut(usize, &mut [u8])) -> usize {
+        let mut chunk = [0; CHUNK];
+        let mut done = 0;
+        while done < len {
+            let count = CHUNK.min(len - done);
+            read(done, &mut chunk[..count]);
+            let put = self.put(&chunk[..count]);
+            done += put;
+            if put < count {
+                break;
+            }
+        }
+        done
     }
 
     /// How many bytes have been put.
@@ -122,6 +142,23 @@ impl<'a> IoSrc<'a> {
         self.has_faulted |= taken < wanted;
         self.done += taken;
         taken
+    }
+
+    /// Hands up to `len` bytes to `write(at, chunk)` piece by piece, `at` bytes from their start; returns how many there were: fewer when
+    /// a user address failed.
+    pub fn take_with(&mut self, len: usize, mut write: impl FnMut(usize, &[u8])) -> usize {
+        let mut chunk = [0; CHUNK];
+        let mut done = 0;
+        while done < len {
+            let count = CHUNK.min(len - done);
+            let taken = self.take(&mut chunk[..count]);
+            write(done, &chunk[..taken]);
+            done += taken;
+            if taken < count {
+                break;
+            }
+        }
+        done
     }
 
     /// How many bytes have been taken.

@@ -24,8 +24,6 @@ use crate::vfs::{
 /// A page in bytes, as a length in memory.
 const PAGE_SIZE: usize = crate::phys::PAGE_SIZE as usize;
 
-/// How much is copied at a time through the kernel's stack.
-const CHUNK: usize = 1024;
 /// How old an access time may be before `relatime` renews it all the same, in seconds.
 const RELATIME_SECS: i64 = 24 * 60 * 60;
 
@@ -76,37 +74,6 @@ impl TmpFile {
     }
 }
 
-/// Copies up to `len` bytes of one page; fewer when user memory faults.
-fn copy_out(source: &Source, index: u64, offset: usize, len: usize, dst: &mut IoDst<'_>) -> usize {
-    let mut chunk = [0; CHUNK];
-    let mut done = 0;
-    while done < len {
-        let count = CHUNK.min(len - done);
-        source.read(index, offset + done, &mut chunk[..count]);
-        let put = dst.put(&chunk[..count]);
-        done += put;
-        if put < count {
-            break;
-        }
-    }
-    done
-}
-
-fn copy_in(frame: &Frame, offset: usize, len: usize, src: &mut IoSrc<'_>) -> usize {
-    let mut chunk = [0; CHUNK];
-    let mut done = 0;
-    while done < len {
-        let count = CHUNK.min(len - done);
-        let taken = src.take(&mut chunk[..count]);
-        frame.write_at(offset + done, &chunk[..taken]);
-        done += taken;
-        if taken < count {
-            break;
-        }
-    }
-    done
-}
-
 fn split(pos: u64) -> (u64, usize) {
     (pos / PAGE_SIZE as u64, (pos % PAGE_SIZE as u64) as usize)
 }
@@ -122,7 +89,8 @@ impl FileOps for TmpFile {
             }
             let (index, offset) = split(*pos);
             let len = dst.remaining().min(PAGE_SIZE - offset).min(usize::try_from(left).unwrap_or(usize::MAX));
-            let copied = copy_out(&content.source(index), index, offset, len, dst);
+            let source = content.source(index);
+            let copied = dst.put_with(len, |done, bytes| source.read(index, offset + done, bytes));
             done += copied;
             *pos += copied as u64;
             if copied < len {
@@ -161,7 +129,7 @@ impl FileOps for TmpFile {
                     break;
                 }
             };
-            let copied = copy_in(&frame, offset, len, src);
+            let copied = src.take_with(len, |done, bytes| frame.write_at(offset + done, bytes));
             done += copied;
             *pos += copied as u64;
             if copied > 0 {
