@@ -5,21 +5,13 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use crate::cred::UserNs;
+use crate::ns::{InitialNs, Inums};
 use crate::pid::PidNs;
 use crate::platform::CpuFacts;
 use crate::sync::{Mutex, Rank};
 use crate::task::futex::Futexes;
 use crate::task::{LoadAverage, TaskTable, ThreadGroup};
 use crate::vfs::{MountNs, Vfs};
-
-/// Names that uname(2) gives, of one UTS namespace.
-#[derive(Clone, Debug)]
-pub struct UtsName {
-    /// Host name, at most 64 bytes.
-    pub hostname: Vec<u8>,
-    /// NIS domain name, at most 64 bytes.
-    pub domainname: Vec<u8>,
-}
 
 /// Counters of the whole kernel, shown in /proc/stat.
 #[derive(Debug, Default)]
@@ -53,8 +45,10 @@ pub struct Kernel {
     /// The file systems that can be mounted, the devices, the mounts of pipes and anonymous files.
     pub vfs: Arc<Vfs>,
     shmem_inode: AtomicU64,
-    /// The initial UTS namespace's names.
-    pub uts: Mutex<UtsName>,
+    /// Where the numbers of further namespaces come from.
+    pub ns_inums: Arc<Inums>,
+    /// The initial namespaces of the other kinds.
+    pub initial_ns: InitialNs,
     /// Counters of the whole kernel.
     pub counters: Counters,
     /// The load average.
@@ -69,7 +63,14 @@ pub struct Kernel {
 
 impl Kernel {
     /// A kernel with nothing in it but the initial namespaces.
-    pub fn new(vfs: Arc<Vfs>, mount_ns: Arc<MountNs>, hostname: Vec<u8>, command_line: Vec<u8>, cpu: CpuFacts) -> Self {
+    pub fn new(
+        mount_ns: Arc<MountNs>,
+        initial_ns: InitialNs,
+        ns_inums: Arc<Inums>,
+        command_line: Vec<u8>,
+        cpu: CpuFacts,
+    ) -> Self {
+        let vfs = mount_ns.vfs.clone();
         Kernel {
             cpu,
             tasks: TaskTable::new(),
@@ -79,7 +80,8 @@ impl Kernel {
             vfs,
             mount_ns,
             shmem_inode: AtomicU64::new(1),
-            uts: Mutex::new(Rank::UTS, UtsName { hostname, domainname: b"(none)".to_vec() }),
+            ns_inums,
+            initial_ns,
             counters: Counters::default(),
             load: Mutex::new(Rank::LOAD, LoadAverage::default()),
             init: Mutex::new(Rank::INIT, None),

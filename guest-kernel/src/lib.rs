@@ -8,7 +8,7 @@
 //! | 0 machine | `platform`, `phys`, `sync` | CPU and its two platforms, RAM, locks |
 //! | 1 time and devices | `sched`, `time`, `driver` | threads and wait queues, clock and timers, virtio console |
 //! | 2 memory | `mm` | address spaces, faults, copies from and to programs |
-//! | 3 identity | `cred`, `pid` | users, groups, capabilities; process numbers |
+//! | 3 identity | `cred`, `pid`, `ns` | users, groups, capabilities; process numbers; namespaces |
 //! | 4 files | `vfs`, `fd`, `fs` | names, mounts, open files; tmpfs, pipes, devices, kernfs |
 //! | 5 tasks | `task`, `signal`, `tty` | processes, execution, signals, terminals |
 //! | 6 faces | `syscall`, `proc`, `server` | what programs and the host see |
@@ -45,6 +45,7 @@ pub mod fd;
 pub mod fs;
 pub mod kernel;
 pub mod mm;
+pub mod ns;
 #[expect(unsafe_code, reason = "RAM as such: frames, the heap, roots of page tables")]
 pub mod phys;
 pub mod pid;

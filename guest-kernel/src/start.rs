@@ -20,6 +20,7 @@ use crate::fs::initramfs;
 use crate::fs::tmpfs::Archive;
 use crate::kernel::Kernel;
 use crate::mm::Limits;
+use crate::ns::{InitialNs, Inums};
 use crate::phys::{self, PhysAddr};
 use crate::platform::{self, ShutdownKind};
 use crate::proc;
@@ -32,8 +33,6 @@ use crate::tty::{self, Tty, WindowSize};
 use crate::vfs::{LookupContext, LookupFlags, MountFlags, MountNs, MountRequest, OpenFlags, Path, Vfs};
 use init_spec::InitSpec;
 
-/// The inode number of the initial mount namespace; fixed since Linux 6.18 only, dynamic before.
-const MOUNT_NS_INUM: u32 = 0xF000_0000;
 /// How long the host may take to name the program's streams, in ns.
 const PORT_DEADLINE_NS: u64 = 2_000_000_000;
 const DEFAULT_HOSTNAME: &[u8] = b"procvisor";
@@ -55,9 +54,11 @@ pub fn kernel_main(boot: &'static BootInfo) -> ! {
     let user_ns = UserNs::initial();
     let vfs = Vfs::new(user_ns.clone());
     proc::register(&vfs);
-    let mount_ns = MountNs::new(vfs.clone(), MOUNT_NS_INUM, user_ns);
     let hostname = spec.hostname.clone().unwrap_or_else(|| DEFAULT_HOSTNAME.to_vec());
-    let kernel = Kernel::new(vfs, mount_ns, hostname, boot.command_line.to_vec(), platform::cpu_facts());
+    let inums = Inums::new();
+    let initial_ns = InitialNs::new(&inums, &user_ns, hostname);
+    let mount_ns = MountNs::new(vfs, inums.allocate().expect("numbers do not run out at boot"), user_ns);
+    let kernel = Kernel::new(mount_ns, initial_ns, inums, boot.command_line.to_vec(), platform::cpu_facts());
     let kernel: &'static Kernel = Box::leak(Box::new(kernel));
     let root = make_root(kernel, boot);
     sample_load(kernel);

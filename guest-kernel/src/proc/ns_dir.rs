@@ -1,7 +1,5 @@
 //! `/proc/PID/ns`: the namespaces of a task, and the files that stand for them.
 //!
-//! Owns the numbers of the namespaces of which there is one: network, UTS, IPC, control groups, time. The others number
-//! themselves.
 //! Source: Linux 6.12 fs/proc/namespaces.c, fs/nsfs.c, include/linux/proc_ns.h; namespaces(7).
 
 use alloc::boxed::Box;
@@ -22,13 +20,6 @@ use crate::vfs::{
     Dentry, DeviceNumber, FileFeatures, FileKind, FileOps, Inode, Link, Metadata, OpenFlags, Path, Timestamp,
 };
 
-const IPC_INIT_INO: u32 = 0xEFFF_FFFF;
-const UTS_INIT_INO: u32 = 0xEFFF_FFFE;
-const CGROUP_INIT_INO: u32 = 0xEFFF_FFFB;
-const TIME_INIT_INO: u32 = 0xEFFF_FFFA;
-/// The network namespace is numbered when it is made, as the second after the mount namespace.
-const NET_INIT_INO: u32 = 0xF000_0001;
-
 /// The number of the first entry, for inode numbers; those of the table are below.
 const NS_ENTRIES: u64 = 1 << 10;
 
@@ -39,12 +30,12 @@ fn inum(link: NsLink, task: &Task) -> Result<u32, Errno> {
         NsLink::Pid | NsLink::PidForChildren => task.pid.ns().inum(),
         NsLink::User => task.cred().user_ns.inum(),
         _ if !has_nsproxy => return Err(Errno::ENOENT),
-        NsLink::Mnt => task.kernel.mount_ns.inum,
-        NsLink::Net => NET_INIT_INO,
-        NsLink::Uts => UTS_INIT_INO,
-        NsLink::Ipc => IPC_INIT_INO,
-        NsLink::Cgroup => CGROUP_INIT_INO,
-        NsLink::Time | NsLink::TimeForChildren => TIME_INIT_INO,
+        NsLink::Mnt => task.kernel.mount_ns.inum(),
+        NsLink::Net => task.kernel.initial_ns.net.inum(),
+        NsLink::Uts => task.kernel.initial_ns.uts.inum(),
+        NsLink::Ipc => task.kernel.initial_ns.ipc.inum(),
+        NsLink::Cgroup => task.kernel.initial_ns.cgroup.inum(),
+        NsLink::Time | NsLink::TimeForChildren => task.kernel.initial_ns.time.inum(),
     })
 }
 

@@ -19,6 +19,7 @@ use crate::fs::kernfs::{
 };
 use crate::kernel::Kernel;
 use crate::mm::{MAX_AREAS, MMAP_MIN_ADDR};
+use crate::ns::UtsField;
 use crate::syscall;
 use crate::vfs::{FileKind, Inode, OpenFlags};
 
@@ -36,13 +37,6 @@ pub(super) enum Item {
     Made(fn(&Kernel, &mut Vec<u8>)),
     /// Host or domain name, which may be written.
     UtsName(UtsField),
-}
-
-/// One of the two names of a UTS namespace.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum UtsField {
-    Host,
-    Domain,
 }
 
 /// A name and what stands under it.
@@ -276,7 +270,7 @@ impl Small for SysValue {
             Item::Text(text) => render_from(Value::Text(text.as_bytes()), 0, out),
             Item::Made(make) => make(self.kernel, out),
             Item::UtsName(field) => {
-                let uts = self.kernel.uts.lock().clone();
+                let uts = self.kernel.initial_ns.uts.name();
                 let name = if *field == UtsField::Host { &uts.hostname } else { &uts.domainname };
                 render_from(Value::Text(name), 0, out);
             }
@@ -298,13 +292,7 @@ impl Writer for UtsWriter {
         }
         let end = bytes.iter().position(|&byte| byte == 0 || byte == b'\n').unwrap_or(bytes.len()).min(NAME_MAX);
         let name = bytes[..end].to_vec();
-        let mut uts = self.kernel.uts.lock();
-        let old = match self.field {
-            UtsField::Host => core::mem::replace(&mut uts.hostname, name),
-            UtsField::Domain => core::mem::replace(&mut uts.domainname, name),
-        };
-        drop(uts);
-        drop(old);
+        self.kernel.initial_ns.uts.set(self.field, name);
         Ok(count)
     }
 }

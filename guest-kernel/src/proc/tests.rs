@@ -10,6 +10,7 @@ use super::{Mounter, register};
 use crate::cred::{Cred, UserNs};
 use crate::kernel::Kernel;
 use crate::mm::IoDst;
+use crate::ns::{InitialNs, Inums};
 use crate::task::{Task, exit, spawn_kernel_thread};
 use crate::vfs::{File, LookupContext, LookupFlags, MountFlags, MountNs, MountRequest, OpenFlags, Path};
 
@@ -21,11 +22,12 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
-        let mount_ns = MountNs::initial(&UserNs::initial()).unwrap();
+        let (inums, user_ns) = (Inums::new(), UserNs::initial());
+        let initial_ns = InitialNs::new(&inums, &user_ns, b"host".to_vec());
+        let mount_ns = MountNs::initial(&user_ns).unwrap();
         let root = mount_ns.root().unwrap();
-        let vfs = mount_ns.vfs.clone();
-        register(&vfs);
-        let kernel = Kernel::new(vfs, mount_ns, b"host".to_vec(), b"quiet".to_vec(), crate::platform::cpu_facts());
+        register(&mount_ns.vfs);
+        let kernel = Kernel::new(mount_ns, initial_ns, inums, b"quiet".to_vec(), crate::platform::cpu_facts());
         let kernel: &'static Kernel = Box::leak(Box::new(kernel));
         let cred = Arc::new(Cred::root(kernel.user_ns.clone()));
         let context = LookupContext { root: root.clone(), base: root.clone(), cred, umask: 0 };

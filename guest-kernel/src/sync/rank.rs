@@ -61,6 +61,8 @@ impl Rank {
     pub const RUN_QUEUE: Rank = Rank(56_000);
     /// Numbers in use; given back wherever the last handle is dropped.
     pub const PID_NUMBERS: Rank = Rank(57_000);
+    /// Free numbers of namespaces, mounts and the like; given back wherever their owners are dropped.
+    pub const IDA: Rank = Rank(57_500);
     /// The key of random numbers.
     pub const RANDOM: Rank = Rank(58_000);
     /// The interrupt handler table.

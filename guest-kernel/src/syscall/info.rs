@@ -8,6 +8,7 @@ use procfs_core::Errno;
 
 use super::{Args, SyscallResult, mm_of};
 use crate::cred::Capability;
+use crate::ns::UtsField;
 use crate::phys;
 use crate::task::Task;
 use crate::time::monotonic_ns;
@@ -19,7 +20,7 @@ pub const RELEASE: &[u8] = b"6.12.0-procvisor";
 pub const VERSION: &[u8] = b"#1 SMP PREEMPT_DYNAMIC";
 
 pub fn sys_uname(task: &Arc<Task>, args: &Args) -> SyscallResult {
-    let uts = task.kernel.uts.lock().clone();
+    let uts = task.kernel.initial_ns.uts.name();
     let mut bytes = [0; UTS_BYTES * 6];
     let fields: [&[u8]; 6] = [b"Linux", &uts.hostname, RELEASE, VERSION, b"x86_64", &uts.domainname];
     for (i, field) in fields.into_iter().enumerate() {
@@ -45,15 +46,13 @@ fn read_name(task: &Task, args: &Args) -> Result<alloc::vec::Vec<u8>, Errno> {
 
 pub fn sys_sethostname(task: &Arc<Task>, args: &Args) -> SyscallResult {
     let name = read_name(task, args)?;
-    let old = core::mem::replace(&mut task.kernel.uts.lock().hostname, name);
-    drop(old);
+    task.kernel.initial_ns.uts.set(UtsField::Host, name);
     Ok(0)
 }
 
 pub fn sys_setdomainname(task: &Arc<Task>, args: &Args) -> SyscallResult {
     let name = read_name(task, args)?;
-    let old = core::mem::replace(&mut task.kernel.uts.lock().domainname, name);
-    drop(old);
+    task.kernel.initial_ns.uts.set(UtsField::Domain, name);
     Ok(0)
 }
 

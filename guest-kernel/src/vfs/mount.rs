@@ -22,6 +22,7 @@ use super::inode::Inode;
 use super::metadata::DeviceNumber;
 use super::{Path, rank};
 use crate::cred::UserNs;
+use crate::ns::{Inum, Inums};
 use crate::sched::WaitQueue;
 use crate::sync::Mutex;
 
@@ -174,8 +175,7 @@ impl Mount {
 pub struct MountNs {
     /// What it shares with all others.
     pub vfs: Arc<Vfs>,
-    /// The inode number that /proc/PID/ns/mnt shows.
-    pub inum: u32,
+    inum: Inum,
     /// Who owns it.
     pub user_ns: Arc<UserNs>,
     mounts: Mutex<Vec<Arc<Mount>>>,
@@ -186,7 +186,7 @@ pub struct MountNs {
 impl MountNs {
     /// An empty namespace.
     #[must_use]
-    pub fn new(vfs: Arc<Vfs>, inum: u32, user_ns: Arc<UserNs>) -> Arc<Self> {
+    pub fn new(vfs: Arc<Vfs>, inum: Inum, user_ns: Arc<UserNs>) -> Arc<Self> {
         Arc::new(Self {
             vfs,
             inum,
@@ -195,6 +195,12 @@ impl MountNs {
             events: AtomicU64::new(0),
             changed: Arc::new(WaitQueue::new()),
         })
+    }
+
+    /// The inode number that /proc/PID/ns/mnt shows.
+    #[must_use]
+    pub fn inum(&self) -> u32 {
+        self.inum.get()
     }
 
     /// The mounts in order of their ids, as /proc/PID/mounts lists them.
@@ -283,7 +289,7 @@ impl MountNs {
     /// `ENOMEM`.
     pub fn initial(user_ns: &Arc<UserNs>) -> Result<Arc<Self>, Errno> {
         let vfs = Vfs::new(user_ns.clone());
-        let ns = Self::new(vfs.clone(), FIRST_NS_INUM, user_ns.clone());
+        let ns = Self::new(vfs.clone(), Inums::new().allocate()?, user_ns.clone());
         let request =
             MountRequest { source: b"rootfs", data: b"mode=755", vfs: &vfs, user_ns: user_ns.clone(), caller: None };
         let new = crate::fs::tmpfs::mount_rootfs(&request)?;
@@ -454,8 +460,6 @@ impl Vfs {
 const FIRST_ANON_MINOR: u32 = 1;
 const FIRST_MOUNT_ID: u32 = 1;
 const FIRST_INO: u64 = 1;
-/// The inode number of the first mount namespace: the first dynamic one (PROC_DYNAMIC_FIRST).
-const FIRST_NS_INUM: u32 = 0xF000_0000;
 
 fn new_mount(id: u32, super_block: Arc<SuperBlock>, root: Arc<Dentry>, flags: MountFlags) -> Arc<Mount> {
     Arc::new(Mount {
