@@ -32,7 +32,7 @@ pub struct Counters {
 pub struct Kernel {
     /// What programs are told of the processor.
     pub cpu: CpuFacts,
-    /// Every task by number.
+    /// Every task and process group by number.
     pub tasks: TaskTable,
     /// Who sleeps on which futex.
     pub futexes: Futexes,
@@ -75,7 +75,7 @@ impl Kernel {
             cpu,
             tasks: TaskTable::new(),
             futexes: Futexes::new(),
-            pid_ns: PidNs::initial(),
+            pid_ns: PidNs::initial(vfs.user_ns().clone()),
             user_ns: vfs.user_ns().clone(),
             vfs,
             mount_ns,

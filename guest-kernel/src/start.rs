@@ -163,7 +163,7 @@ fn start_init(
     let streams = boot.value(b"procvisor.stdio") == Some(b"streams".as_slice());
     if let Some(console) = console {
         if !streams && let Some(port) = console.port(0) {
-            let tty = Tty::new(kernel, port.clone(), console.size());
+            let tty = Tty::new(port.clone(), console.size());
             tty::register_devices(kernel.vfs.devices(), &tty);
             TTY.call_once(|| tty);
             console.on_resize(on_resize);

@@ -13,14 +13,17 @@ use crate::cred::{KGid, KUid};
 use crate::fs::kernfs::Attributes;
 use crate::kernel::Kernel;
 use crate::mm::Dumpable;
+use crate::pid::Pid;
 use crate::task::Task;
 use crate::vfs::Timestamp;
 
-/// The identity of a task: its number, and that it is this task and no later one of the same number.
+/// The identity of a task: its `Pid`, which no later task of the same number has. A thread that executes a program becomes what its
+/// leader was.
 #[derive(Clone)]
 pub struct TaskId {
     kernel: &'static Kernel,
-    task: Weak<Task>,
+    pid: Weak<Pid>,
+    /// In the initial namespace.
     number: i32,
     start_ns: u64,
 }
@@ -29,13 +32,15 @@ impl TaskId {
     /// The identity of `task`.
     #[must_use]
     pub fn of(task: &Arc<Task>) -> Self {
-        Self { kernel: task.kernel, task: Arc::downgrade(task), number: task.pid.nr(), start_ns: task.start_ns }
+        let pid = task.pid();
+        Self { kernel: task.kernel, pid: Arc::downgrade(&pid), number: pid.nr(), start_ns: task.start_ns() }
     }
 
     /// The task, a zombie included, until it has been reaped.
     #[must_use]
     pub fn task(&self) -> Option<Arc<Task>> {
-        self.kernel.tasks.task(self.number).filter(|task| core::ptr::eq(Arc::as_ptr(task), self.task.as_ptr()))
+        let pid = self.pid.upgrade()?;
+        self.kernel.tasks.of_pid(&pid)
     }
 
     /// As `task`, for a read of a file.

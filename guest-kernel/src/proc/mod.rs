@@ -76,7 +76,12 @@ struct ProcFs {
 impl ProcFs {
     /// The number of `task` in the namespace of the mount; 0 for none.
     fn nr(&self, task: &Task) -> i32 {
-        task.pid.nr_in(&self.pid_ns)
+        task.pid().nr_in(&self.pid_ns)
+    }
+
+    /// The thread with this number in the namespace of the mount.
+    fn task(&self, nr: i32) -> Option<Arc<Task>> {
+        self.kernel.tasks.task(&self.pid_ns, nr)
     }
 
     /// Attributes of an entry that belongs to no process.
@@ -95,7 +100,7 @@ pub fn register(vfs: &Vfs) {
 fn mount(request: &MountRequest<'_>) -> Result<NewSuper, Errno> {
     let caller = request.caller.ok_or(Errno::EINVAL)?;
     let (kernel, pid_ns) = if let Some(task) = caller.downcast_ref::<Arc<Task>>() {
-        (task.kernel, task.pid.ns().clone())
+        (task.kernel, task.pid_ns())
     } else if let Some(mounter) = caller.downcast_ref::<Mounter>() {
         (mounter.kernel, mounter.pid_ns.clone())
     } else {

@@ -27,7 +27,7 @@ fn inum(link: NsLink, task: &Task) -> Result<u32, Errno> {
     // What a task has of namespaces goes with its files and its memory, but for its number's and its credentials'.
     let has_nsproxy = task.fs().is_some();
     Ok(match link {
-        NsLink::Pid | NsLink::PidForChildren => task.pid.ns().inum(),
+        NsLink::Pid | NsLink::PidForChildren => task.pid_ns().inum(),
         NsLink::User => task.cred().user_ns.inum(),
         _ if !has_nsproxy => return Err(Errno::ENOENT),
         NsLink::Mnt => task.kernel.mount_ns.inum(),

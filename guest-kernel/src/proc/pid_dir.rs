@@ -164,7 +164,7 @@ impl Directory for TaskDir {
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
         let owner = self.0.id.task().ok_or(Errno::ENOENT)?;
         let number = parse_number(name).ok_or(Errno::ENOENT)?;
-        let thread = self.0.fs.kernel.tasks.task(number).ok_or(Errno::ENOENT)?;
+        let thread = self.0.fs.task(number).ok_or(Errno::ENOENT)?;
         if !Arc::ptr_eq(&thread.group, &owner.group) {
             return Err(Errno::ENOENT);
         }
@@ -182,8 +182,6 @@ impl Directory for TaskDir {
         let ino = self
             .0
             .fs
-            .kernel
-            .tasks
             .task(number)
             .map_or(1, |thread| Place { fs: self.0.fs.clone(), id: TaskId::of(&thread), scope: Scope::Tid }.ino(0));
         let name = Name::Number(number.unsigned_abs());

@@ -60,7 +60,7 @@ impl RootDir {
     }
 
     fn next_group(&self, from: u64) -> Option<Arc<ThreadGroup>> {
-        i32::try_from(from).ok().and_then(|from| self.fs.kernel.tasks.next_group(from))
+        i32::try_from(from).ok().and_then(|from| self.fs.kernel.tasks.next_group(&self.fs.pid_ns, from))
     }
 }
 
@@ -79,7 +79,7 @@ fn kind_of(at: usize) -> FileKind {
 impl Node for RootDir {
     fn attributes(&self) -> Attributes {
         let dirs = ENTRIES.iter().filter(|entry| entry.kind == Kind::Dir).count();
-        let processes = self.fs.kernel.tasks.groups().len();
+        let processes = self.fs.kernel.tasks.groups(&self.fs.kernel.pid_ns).len();
         let nlink = u32::try_from(2 + dirs + processes).unwrap_or(u32::MAX);
         Attributes { nlink, ..self.fs.static_attributes(ROOT_INO, 0o555) }
     }
@@ -96,7 +96,7 @@ impl Directory for RootDir {
         }
         // Any thread is found by its number; only processes are listed.
         let number = parse_number(name).ok_or(Errno::ENOENT)?;
-        let task = self.fs.kernel.tasks.task(number).ok_or(Errno::ENOENT)?;
+        let task = self.fs.task(number).ok_or(Errno::ENOENT)?;
         Ok(Arc::new(Dir(PidDir(Place { fs: self.fs.clone(), id: TaskId::of(&task), scope: Scope::Pid }))))
     }
 
@@ -117,7 +117,7 @@ impl Directory for RootDir {
         }
         let mut from = offset - FIRST_TGID;
         while let Some(group) = self.next_group(from) {
-            from = u64::from(group.pid.nr().unsigned_abs()) + 1;
+            from = u64::from(group.pid.nr_in(&self.fs.pid_ns).unsigned_abs()) + 1;
             let next_offset = self.next_group(from).map_or(END, |next| offset_of(&next));
             if let Some(entry) = self.process(&group, next_offset) {
                 return Ok(Some(entry));

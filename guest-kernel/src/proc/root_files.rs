@@ -81,7 +81,7 @@ fn render(fs: &ProcFs, node: What, out: &mut Vec<u8>) {
                 averages,
                 running: count_u32(sched::running_threads()),
                 threads: count_u32(kernel.tasks.len()),
-                last_pid: fs.pid_ns.last(),
+                last_pid: crate::task::current().pid_ns().last(),
             };
             loadavg::render(&load, out);
         }
@@ -119,7 +119,7 @@ fn count_u32(count: usize) -> u32 {
 fn render_stat(kernel: &Kernel, boot_ns: u64, out: &mut Vec<u8>) {
     let counters = &kernel.counters;
     let (mut user, mut system) = (counters.dead_user_ns.load(Relaxed), counters.dead_system_ns.load(Relaxed));
-    for group in kernel.tasks.groups() {
+    for group in kernel.tasks.groups(&kernel.pid_ns) {
         let usage = group.usage();
         user += usage.user_ns;
         system += usage.system_ns;
@@ -159,7 +159,7 @@ impl UserMemory {
     fn of(kernel: &Kernel) -> Self {
         let mut sum = Self::default();
         let mut seen: Vec<*const crate::mm::Mm> = Vec::new();
-        for group in kernel.tasks.groups() {
+        for group in kernel.tasks.groups(&kernel.pid_ns) {
             let Some(mm) = group.threads().iter().find_map(|task| task.mm()) else { continue };
             let address = Arc::as_ptr(mm.mm());
             if seen.contains(&address) {

@@ -133,7 +133,7 @@ const VM: &[Named] = &[
 ];
 
 fn open_files(kernel: &Kernel) -> i64 {
-    let tables = kernel.tasks.groups();
+    let tables = kernel.tasks.groups(&kernel.pid_ns);
     let count: usize = tables.iter().filter_map(|group| group.leader()?.files()).map(|files| files.count()).sum();
     i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -82,7 +82,7 @@ fn processes_follow_the_fixed_entries_by_number() {
     for name in ["one", "two", "three"] {
         fixture.thread(name);
     }
-    exit::reap(&fixture.kernel.tasks.group(2).unwrap());
+    exit::reap(&fixture.kernel.tasks.group(&fixture.kernel.pid_ns, 2).unwrap());
     let names = fixture.names("/proc");
     let tail: Vec<_> = names[names.len() - 4..].iter().map(|(name, next)| (name.as_str(), *next)).collect();
     assert_eq!(tail, [("self", 257), ("thread-self", 259), ("1", 261), ("3", 4_194_562)]);

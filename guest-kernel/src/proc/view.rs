@@ -149,7 +149,7 @@ pub(super) fn stat(fs: &ProcFs, task: &Task, scope: Scope) -> Stat {
         priority: 20,
         nice: 0,
         num_threads: threads_of(group),
-        start_time_ticks: task.start_ns / NS_PER_TICK,
+        start_time_ticks: task.start_ns() / NS_PER_TICK,
         mm: mm_snapshot(task).map(|mm| stat_mm(&mm)),
         rss_limit_bytes: group.limits.lock().get(Resource::Rss).soft,
         kstk_esp: 0,
@@ -218,26 +218,31 @@ pub(super) fn render_status(fs: &ProcFs, task: &Task, viewer: &UserNs, out: &mut
     let uid = |uid| viewer.from_kuid_munged(uid);
     let gid = |gid| viewer.from_kgid_munged(gid);
     let groups: Vec<u32> = cred.groups.iter().map(|&group| gid(group)).collect();
-    let ids = NsIds {
-        tgid: group.pid.nr_in(&fs.pid_ns),
-        pid: fs.nr(task),
-        pgid: family.pgrp.pid.nr_in(&fs.pid_ns),
-        sid: family.pgrp.session.pid.nr_in(&fs.pid_ns),
-    };
+    let pid = task.pid();
+    let ids: Vec<NsIds> = pid
+        .levels()
+        .filter(|(ns, _)| ns.is_within(&fs.pid_ns))
+        .map(|(ns, pid)| NsIds {
+            tgid: group.pid.nr_in(ns),
+            pid,
+            pgid: family.pgrp.pid.nr_in(ns),
+            sid: family.pgrp.session.pid.nr_in(ns),
+        })
+        .collect();
     let status = Status {
         comm: comm_of(task),
         umask: task.fs().map(|context| context.umask() as u16),
         state: state_of(task),
-        tgid: ids.tgid,
+        tgid: group.pid.nr_in(&fs.pid_ns),
         ngid: 0,
-        pid: ids.pid,
+        pid: fs.nr(task),
         ppid: family.ppid,
         tracer_pid: 0,
         uids: [uid(cred.uid), uid(cred.euid), uid(cred.suid), uid(cred.fsuid)],
         gids: [gid(cred.gid), gid(cred.egid), gid(cred.sgid), gid(cred.fsgid)],
         fd_size: task.files().map_or(0, |files| u32::try_from(files.capacity()).unwrap_or(u32::MAX)),
         groups: &groups,
-        ns_ids: &[ids],
+        ns_ids: &ids,
         is_kthread: task.is_kernel_thread(),
         mm: mm_snapshot(task).map(|mm| status_mm(&mm)),
         threads: threads_of(group),

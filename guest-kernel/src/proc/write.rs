@@ -70,7 +70,7 @@ impl Writer for OomWriter {
         set(group);
         // Other processes in the same memory die with this one, so they have its value.
         if let Some(mm) = task.mm() {
-            for other in group.kernel.tasks.groups() {
+            for other in group.kernel.tasks.groups(&group.kernel.pid_ns) {
                 let shares = other.threads().iter().find_map(|thread| thread.mm());
                 if !other.is_init() && shares.is_some_and(|shared| Arc::ptr_eq(shared.mm(), mm.mm())) {
                     set(&other);

@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use core::sync::atomic::Ordering::Relaxed;
 
 use super::action::{SA_NODEFER, SA_RESETHAND, SA_RESTART};
-use super::{Default, Disposition, SigAction, SigInfo, Signal, frame, send};
+use super::{Default, Disposition, SigAction, SigInfo, SigSet, Signal, frame, send};
 use crate::platform::UserContext;
 use crate::sched::WaitMode;
 use crate::syscall::restart::Restart;
@@ -37,6 +37,9 @@ pub fn before_user(task: &Arc<Task>, mut restart: Option<Restart>) -> Next {
         let disposition = task.group.handlers.lock().disposition(info.signal);
         match disposition {
             Disposition::Ignore | Disposition::Default(Default::Ignore | Default::Continue) => {}
+            // One that was blocked when it came; SIGKILL and SIGSTOP are here from outside only.
+            Disposition::Default(_)
+                if task.group.is_unkillable.load(Relaxed) && !SigSet::UNBLOCKABLE.has(info.signal) => {}
             Disposition::Default(Default::Stop) => stop(task, info.signal),
             Disposition::Default(Default::Terminate) => {
                 send::start_group_exit(&task.group, i32::from(info.signal.raw()));
@@ -124,14 +127,14 @@ fn handle(task: &Arc<Task>, info: &SigInfo, action: SigAction, restart: Option<R
         if action.flags & SA_NODEFER == 0 {
             blocked = blocked.with(info.signal);
         }
-        signals.blocked = blocked.minus(super::SigSet::UNBLOCKABLE);
+        signals.blocked = blocked.minus(SigSet::UNBLOCKABLE);
     }
     send::recalculate(task);
     true
 }
 
 fn stop(task: &Arc<Task>, signal: Signal) {
-    if signal != Signal::STOP && exit::is_orphaned(&task.group.pgrp(), task.kernel, None) {
+    if signal != Signal::STOP && exit::is_orphaned(&task.group.pgrp()) {
         return;
     }
     let newly = {

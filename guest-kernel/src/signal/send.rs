@@ -9,13 +9,15 @@ use super::{Default, Disposition, Origin, SigInfo, SigSet, Signal};
 use crate::sched;
 use crate::task::{ExitState, JobControl, Resource, Task, ThreadGroup};
 
-/// Whether a signal may end the first process although it has no handler for it.
+/// Whether a signal reaches the first process of a pid namespace although it has no handler for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Force {
-    /// As Linux protects init: without a handler nothing from inside reaches it.
+    /// From inside: without a handler nothing reaches it.
     No,
-    /// From the terminal, the host or the running instruction: it counts for init as for any other.
-    Yes,
+    /// From an ancestor namespace or the kernel: SIGKILL and SIGSTOP do, but not to the first process of all.
+    Outside,
+    /// From the VM's terminal: it ends the first process of all as it would end any other, where Linux would protect it.
+    Terminal,
 }
 
 /// Sends `info` to a process as a whole.
@@ -61,6 +63,9 @@ pub fn fault(task: &Arc<Task>, signal: Signal, code: i32, address: u64) {
         if was_blocked || handlers.disposition(signal) == Disposition::Ignore {
             handlers.set(signal, super::SigAction::default());
         }
+        if matches!(handlers.disposition(signal), Disposition::Default(_)) {
+            task.group.is_unkillable.store(false, Relaxed);
+        }
     }
     let info = SigInfo { signal, origin: Origin::Fault { code, address } };
     task.signals.lock().pending.push(info, usize::MAX);
@@ -80,10 +85,26 @@ fn prepare(group: &Arc<ThreadGroup>, info: &SigInfo, blocked: SigSet, force: For
         return true;
     }
     let disposition = group.handlers.lock().disposition(signal);
-    if force == Force::No && group.is_init() && matches!(disposition, Disposition::Default(_)) {
+    if group.is_unkillable.load(Relaxed)
+        && matches!(disposition, Disposition::Default(_))
+        && !reaches_reaper(group, signal, force)
+    {
         return false;
     }
     !matches!(disposition, Disposition::Ignore | Disposition::Default(Default::Ignore))
+}
+
+/// Whether a signal without a handler gets through to the first process of a namespace (sig_task_ignored()).
+fn reaches_reaper(group: &ThreadGroup, signal: Signal, force: Force) -> bool {
+    match (group.is_init(), force) {
+        (true, Force::Terminal) => {
+            // As for a fault: what is forced takes the protection away.
+            group.is_unkillable.store(false, Relaxed);
+            true
+        }
+        (false, Force::Outside) => SigSet::UNBLOCKABLE.has(signal),
+        _ => false,
+    }
 }
 
 fn discard(group: &Arc<ThreadGroup>, set: SigSet) {
@@ -185,13 +206,8 @@ pub fn stop_threads(group: &Arc<ThreadGroup>) {
 }
 
 /// Sends `signal` from the kernel to every member of a process group.
-pub fn to_process_group(
-    group: &Arc<crate::task::ProcessGroup>,
-    kernel: &'static crate::kernel::Kernel,
-    signal: Signal,
-    force: Force,
-) {
-    for member in kernel.tasks.members(group) {
+pub fn to_process_group(group: &Arc<crate::task::ProcessGroup>, signal: Signal, force: Force) {
+    for member in group.members() {
         to_group(&member, SigInfo::kernel(signal), force);
     }
 }

@@ -15,6 +15,8 @@ impl Rank {
     pub const INIT: Rank = Rank(1_000);
     /// The table of tasks.
     pub const TASK_TABLE: Rank = Rank(1_010);
+    /// The members of a process group.
+    pub const PROCESS_GROUP: Rank = Rank(1_015);
     /// A session's terminal.
     pub const SESSION: Rank = Rank(1_020);
     /// Family, exit and job control of a process.

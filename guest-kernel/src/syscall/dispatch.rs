@@ -66,6 +66,6 @@ fn unknown(task: &Task, number: u64) {
         }
     };
     if first {
-        log::info!("system call {number} is not there (pid {})", task.pid.nr());
+        log::info!("system call {number} is not there (pid {})", task.pid().nr());
     }
 }

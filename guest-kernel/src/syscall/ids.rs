@@ -250,7 +250,7 @@ pub fn sys_capget(task: &Arc<Task>, args: &Args) -> SyscallResult {
     if nr < 0 {
         return Err(Errno::EINVAL);
     }
-    let target = if nr == 0 { task.clone() } else { task.kernel.tasks.task(nr).ok_or(Errno::ESRCH)? };
+    let target = if nr == 0 { task.clone() } else { task.find_task(nr).ok_or(Errno::ESRCH)? };
     let cred = target.cred();
     let sets = [cred.cap_effective, cred.cap_permitted, cred.cap_inheritable].map(Capabilities::bits);
     let mut bytes = Vec::with_capacity(24);

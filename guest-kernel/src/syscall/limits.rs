@@ -16,7 +16,7 @@ fn find(task: &Arc<Task>, nr: i32) -> Result<Arc<Task>, Errno> {
     if nr == 0 {
         return Ok(task.clone());
     }
-    task.kernel.tasks.task(nr).ok_or(Errno::ESRCH)
+    task.find_task(nr).ok_or(Errno::ESRCH)
 }
 
 fn read_limit(task: &Task, address: u64) -> Result<Rlimit, Errno> {

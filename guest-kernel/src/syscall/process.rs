@@ -11,7 +11,7 @@ use super::{Args, SyscallResult, mm_of};
 use crate::signal::{Signal, send};
 use crate::task::clone::{CloneFlags, CloneRequest, clone};
 use crate::task::wait::{WaitOptions, Waited, Which, wait};
-use crate::task::{ExitState, GroupUsage, ProcessGroup, Session, Task, ThreadGroup, exit};
+use crate::task::{GroupUsage, ProcessGroup, Session, Task, ThreadGroup, exit};
 
 /// Bytes of a `struct rusage`.
 const RUSAGE_BYTES: usize = 144;
@@ -94,8 +94,8 @@ pub fn sys_wait4(task: &Arc<Task>, args: &Args) -> SyscallResult {
     let which = match args.int(0) {
         i32::MIN => return Err(Errno::ESRCH),
         -1 => Which::Any,
-        0 => Which::Group(task.group.pgrp().pid.nr()),
-        nr if nr < 0 => Which::Group(-nr),
+        0 => Which::Group(Some(task.group.pgrp())),
+        nr if nr < 0 => Which::Group(task.find_process_group(-nr)),
         nr => Which::Pid(nr),
     };
     let Some(waited) = wait(task, which, options.union(WaitOptions::EXITED))? else { return Ok(0) };
@@ -121,8 +121,8 @@ pub fn sys_waitid(task: &Arc<Task>, args: &Args) -> SyscallResult {
     let which = match args.int(0) {
         P_ALL => Which::Any,
         P_PID if id > 0 => Which::Pid(id),
-        P_PGID if id > 0 => Which::Group(id),
-        P_PGID if id == 0 => Which::Group(task.group.pgrp().pid.nr()),
+        P_PGID if id > 0 => Which::Group(task.find_process_group(id)),
+        P_PGID if id == 0 => Which::Group(Some(task.group.pgrp())),
         _ => return Err(Errno::EINVAL),
     };
     let waited = wait(task, which, options)?;
@@ -206,98 +206,84 @@ pub fn sys_times(task: &Arc<Task>, args: &Args) -> SyscallResult {
 }
 
 pub fn sys_getpid(task: &Arc<Task>, _: &Args) -> SyscallResult {
-    Ok(task.group.pid.nr() as u64)
+    Ok(task.nr_of(&task.group.pid) as u64)
 }
 
 pub fn sys_gettid(task: &Arc<Task>, _: &Args) -> SyscallResult {
-    Ok(task.pid.nr() as u64)
+    Ok(task.nr_of(&task.pid()) as u64)
 }
 
 pub fn sys_getppid(task: &Arc<Task>, _: &Args) -> SyscallResult {
-    Ok(task.group.parent().map_or(0, |parent| parent.pid.nr()) as u64)
+    Ok(task.group.parent().map_or(0, |parent| task.nr_of(&parent.pid)) as u64)
 }
 
-/// The process with this number, the caller's for 0.
+/// The process of the thread with this number, the caller's for 0.
 fn group_or_self(task: &Arc<Task>, nr: i32) -> Result<Arc<ThreadGroup>, Errno> {
     if nr == 0 {
         return Ok(task.group.clone());
     }
-    task.kernel.tasks.group(nr).ok_or(Errno::ESRCH)
+    task.find_task(nr).map(|found| found.group.clone()).ok_or(Errno::ESRCH)
 }
 
 pub fn sys_getpgid(task: &Arc<Task>, args: &Args) -> SyscallResult {
-    Ok(group_or_self(task, args.int(0))?.pgrp().pid.nr() as u64)
+    Ok(task.nr_of(&group_or_self(task, args.int(0))?.pgrp().pid) as u64)
 }
 
 pub fn sys_getpgrp(task: &Arc<Task>, _: &Args) -> SyscallResult {
-    Ok(task.group.pgrp().pid.nr() as u64)
+    Ok(task.nr_of(&task.group.pgrp().pid) as u64)
 }
 
 pub fn sys_getsid(task: &Arc<Task>, args: &Args) -> SyscallResult {
-    Ok(group_or_self(task, args.int(0))?.pgrp().session.pid.nr() as u64)
+    Ok(task.nr_of(&group_or_self(task, args.int(0))?.pgrp().session.pid) as u64)
 }
 
 pub fn sys_setpgid(task: &Arc<Task>, args: &Args) -> SyscallResult {
-    let (pid, pgid) = (args.int(0), args.int(1));
+    let own = task.nr_of(&task.group.pid);
+    let pid = if args.int(0) == 0 { own } else { args.int(0) };
+    let pgid = if args.int(1) == 0 { pid } else { args.int(1) };
     if pgid < 0 {
         return Err(Errno::EINVAL);
     }
-    let target = group_or_self(task, pid)?;
-    let is_self = Arc::ptr_eq(&target, &task.group);
-    let own_session = task.group.pgrp().session.clone();
+    let target = task.find_task(pid).ok_or(Errno::ESRCH)?;
+    if !target.is_leader() {
+        return Err(Errno::EINVAL);
+    }
+    let target = target.group.clone();
+    let session = task.group.pgrp().session.clone();
     let current = target.pgrp();
-    if !is_self {
-        let is_child = target.parent().is_some_and(|parent| Arc::ptr_eq(&parent, &task.group));
-        if !is_child {
-            return Err(Errno::ESRCH);
-        }
-        if !Arc::ptr_eq(&current.session, &own_session) {
+    if target.parent().is_some_and(|parent| Arc::ptr_eq(&parent, &task.group)) {
+        if !Arc::ptr_eq(&current.session, &session) {
             return Err(Errno::EPERM);
         }
         if target.state.lock().has_execed {
             return Err(Errno::EACCES);
         }
+    } else if !Arc::ptr_eq(&target, &task.group) {
+        return Err(Errno::ESRCH);
     }
-    if current.session.pid.nr() == target.pid.nr() {
+    if Arc::ptr_eq(&current.session.pid, &target.pid) {
         return Err(Errno::EPERM);
     }
-    let wanted = if pgid == 0 { target.pid.nr() } else { pgid };
-    if current.pid.nr() == wanted {
-        return Ok(0);
-    }
-    let pgrp = if wanted == target.pid.nr() {
-        task.kernel
-            .tasks
-            .process_group(wanted)
-            .unwrap_or_else(|| ProcessGroup::new(target.pid.clone(), own_session.clone()))
-    } else {
-        task.kernel.tasks.process_group(wanted).ok_or(Errno::EPERM)?
+    let pgrp = match task.find_process_group(pgid) {
+        Some(pgrp) if pgid == pid || Arc::ptr_eq(&pgrp.session, &session) => pgrp,
+        None if pgid == pid => ProcessGroup::new(target.pid.clone(), session),
+        _ => return Err(Errno::EPERM),
     };
-    if !Arc::ptr_eq(&pgrp.session, &own_session) {
-        return Err(Errno::EPERM);
-    }
-    let old = core::mem::replace(&mut target.state.lock().pgrp, pgrp);
-    drop(old);
+    target.move_to(pgrp);
     Ok(0)
 }
 
 pub fn sys_setsid(task: &Arc<Task>, _: &Args) -> SyscallResult {
     let group = &task.group;
-    if task.kernel.tasks.process_group(group.pid.nr()).is_some() {
+    let own = task.nr_of(&group.pid);
+    if Arc::ptr_eq(&group.pgrp().session.pid, &group.pid) || task.find_process_group(own).is_some() {
         return Err(Errno::EPERM);
     }
-    let pgrp = ProcessGroup::new(group.pid.clone(), Session::new(group.pid.clone()));
-    let old = core::mem::replace(&mut group.state.lock().pgrp, pgrp);
-    drop(old);
-    Ok(group.pid.nr() as u64)
+    group.move_to(ProcessGroup::new(group.pid.clone(), Session::new(group.pid.clone())));
+    Ok(own as u64)
 }
 
 pub fn sys_set_tid_address(task: &Arc<Task>, args: &Args) -> SyscallResult {
     task.clear_child_tid.store(args.word(0), Relaxed);
-    Ok(task.pid.nr() as u64)
-}
-
-/// Whether a process can still get signals; used by kill(2) to tell ESRCH.
-pub(super) fn exists(group: &ThreadGroup) -> bool {
-    group.state.lock().exit != ExitState::Reaped
+    Ok(task.nr_of(&task.pid()) as u64)
 }

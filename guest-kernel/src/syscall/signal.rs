@@ -6,12 +6,15 @@ use alloc::sync::Arc;
 
 use procfs_core::Errno;
 
-use super::{Args, SyscallResult, mm_of, process, read_timespec};
+use super::{Args, SyscallResult, mm_of, read_timespec};
 use crate::cred::Capability;
+use crate::pid::REAPER_NR;
 use crate::sched::{WaitMode, WaitQueue, Wake};
 use crate::signal::send::{self, Force};
-use crate::signal::{Origin, SI_TKILL, SI_USER, SigAction, SigInfo, SigSet, Signal, on_alt_stack, sigreturn};
-use crate::task::{Task, ThreadGroup, real_timer};
+use crate::signal::{
+    Origin, SI_KERNEL, SI_TKILL, SI_USER, SigAction, SigInfo, SigSet, Signal, on_alt_stack, sigreturn,
+};
+use crate::task::{Task, real_timer};
 use crate::time::monotonic_ns;
 
 const SIGSET_BYTES: u64 = 8;
@@ -32,9 +35,24 @@ fn may_signal(task: &Arc<Task>, target: &Task, signal: Option<Signal>) -> bool {
 }
 
 fn user_info(task: &Task, signal: Signal, code: i32) -> SigInfo {
-    SigInfo { signal, origin: Origin::Process { code, pid: task.group.pid.nr(), uid: task.cred().uid.0, value: 0 } }
+    let pid = task.nr_of(&task.group.pid);
+    SigInfo { signal, origin: Origin::Process { code, pid, uid: task.cred().uid.0, value: 0 } }
 }
 
+/// `signal` as the target sees it: from outside of its pid namespace the sender has no number there, and even the namespace's
+/// first process obeys SIGKILL and SIGSTOP (send_signal_locked()).
+fn as_seen_by(task: &Task, target: &Task, mut info: SigInfo) -> (SigInfo, Force) {
+    let is_from_kernel = info.code() == SI_KERNEL;
+    if task.pid().nr_in(&target.pid_ns()) != 0 {
+        return (info, if is_from_kernel { Force::Outside } else { Force::No });
+    }
+    if let Origin::Process { pid, .. } = &mut info.origin {
+        *pid = 0;
+    }
+    (info, Force::Outside)
+}
+
+/// `None` for signal 0, which only asks.
 fn signal_or_probe(raw: i32) -> Result<Option<Signal>, Errno> {
     if raw == 0 {
         return Ok(None);
@@ -42,128 +60,141 @@ fn signal_or_probe(raw: i32) -> Result<Option<Signal>, Errno> {
     u64::try_from(raw).ok().and_then(Signal::from_raw).map(Some).ok_or(Errno::EINVAL)
 }
 
-fn send_checked(task: &Arc<Task>, group: &Arc<ThreadGroup>, signal: Option<Signal>) -> Result<(), Errno> {
-    let leader = group.leader().ok_or(Errno::ESRCH)?;
-    if !may_signal(task, &leader, signal) {
-        return Err(Errno::EPERM);
-    }
-    if let Some(signal) = signal {
-        send::to_group(group, user_info(task, signal, SI_USER), Force::No);
+/// The rights for signal `raw`, looked at once the target has been found (check_kill_permission()).
+fn check(task: &Arc<Task>, target: &Task, raw: i32) -> Result<Option<Signal>, Errno> {
+    let signal = signal_or_probe(raw)?;
+    if may_signal(task, target, signal) { Ok(signal) } else { Err(Errno::EPERM) }
+}
+
+/// Sends to the process of `target`.
+fn to_process(
+    task: &Arc<Task>,
+    target: &Arc<Task>,
+    raw: i32,
+    info: impl FnOnce(Signal) -> SigInfo,
+) -> Result<(), Errno> {
+    if let Some(signal) = check(task, target, raw)? {
+        let (info, force) = as_seen_by(task, target, info(signal));
+        send::to_group(&target.group, info, force);
     }
     Ok(())
 }
 
 pub fn sys_kill(task: &Arc<Task>, args: &Args) -> SyscallResult {
-    let nr = args.int(0);
-    let signal = signal_or_probe(args.int(1))?;
+    let (nr, raw) = (args.int(0), args.int(1));
+    let user = |signal| user_info(task, signal, SI_USER);
     if nr > 0 {
-        let group = task.kernel.tasks.task(nr).ok_or(Errno::ESRCH)?.group.clone();
-        if !process::exists(&group) {
-            return Err(Errno::ESRCH);
-        }
-        return send_checked(task, &group, signal).map(|()| 0);
+        let target = task.find_task(nr).ok_or(Errno::ESRCH)?;
+        return to_process(task, &target, raw, user).map(|()| 0);
     }
     if nr == i32::MIN {
         return Err(Errno::ESRCH);
     }
-    let targets: alloc::vec::Vec<_> = if nr == -1 {
-        let mut all = task.kernel.tasks.groups();
-        all.retain(|group| {
-            !group.is_init() && !Arc::ptr_eq(group, &task.group) && !group.leader().is_none_or(|t| t.is_kernel_thread())
-        });
-        all
-    } else {
-        let pgrp = match nr {
-            0 => Some(task.group.pgrp()),
-            nr => task.kernel.tasks.process_group(-nr),
-        };
-        pgrp.map_or_else(alloc::vec::Vec::new, |pgrp| task.kernel.tasks.members(&pgrp))
-    };
-    // Linux __kill_pgrp_info(): one success is enough; else the last error, ESRCH for no target.
+    if nr == -1 {
+        return kill_all(task, raw);
+    }
+    let pgrp = if nr == 0 { Some(task.group.pgrp()) } else { task.find_process_group(-nr) };
+    let members = pgrp.map_or_else(alloc::vec::Vec::new, |pgrp| pgrp.members());
+    // One success is enough; else the last error (__kill_pgrp_info()).
     let mut result = Err(Errno::ESRCH);
-    for group in &targets {
-        match send_checked(task, group, signal) {
-            Ok(()) => result = Ok(0),
-            Err(errno) if result.is_err() => result = Err(errno),
-            Err(_) => {}
+    for leader in members.iter().filter_map(|group| group.leader()) {
+        let sent = to_process(task, &leader, raw, user).map(|()| 0);
+        result = result.or(sent);
+    }
+    result
+}
+
+/// Everybody that the caller's namespace sees but its first process and the caller's own; what it may not signal does not count
+/// as failed (kill_something_info()).
+fn kill_all(task: &Arc<Task>, raw: i32) -> SyscallResult {
+    let ns = task.pid_ns();
+    let mut result = Err(Errno::ESRCH);
+    for group in task.kernel.tasks.groups(&ns) {
+        if group.pid.nr_in(&ns) == REAPER_NR || Arc::ptr_eq(&group, &task.group) {
+            continue;
+        }
+        let Some(leader) = group.leader() else { continue };
+        let sent = if leader.is_kernel_thread() {
+            // It takes no signals.
+            check(task, &leader, raw).map(|_| ())
+        } else {
+            to_process(task, &leader, raw, |signal| user_info(task, signal, SI_USER))
+        };
+        match sent {
+            Err(Errno::EPERM) => result = result.or(Ok(0)),
+            sent => result = sent.map(|()| 0),
         }
     }
     result
 }
 
-fn send_to_thread(task: &Arc<Task>, tgid: Option<i32>, tid: i32, raw: i32) -> SyscallResult {
-    if tid <= 0 || tgid.is_some_and(|tgid| tgid <= 0) {
-        return Err(Errno::EINVAL);
-    }
-    let target = task.kernel.tasks.task(tid).ok_or(Errno::ESRCH)?;
-    if tgid.is_some_and(|tgid| target.group.pid.nr() != tgid) {
+/// Sends to the one thread `tid`, of the process `tgid` where one is given.
+fn to_thread(
+    task: &Arc<Task>,
+    tgid: Option<i32>,
+    tid: i32,
+    raw: i32,
+    info: impl FnOnce(Signal) -> SigInfo,
+) -> SyscallResult {
+    let target = task.find_task(tid).ok_or(Errno::ESRCH)?;
+    if tgid.is_some_and(|tgid| task.nr_of(&target.group.pid) != tgid) {
         return Err(Errno::ESRCH);
     }
-    let signal = signal_or_probe(raw)?;
-    if !may_signal(task, &target, signal) {
-        return Err(Errno::EPERM);
-    }
-    if let Some(signal) = signal {
-        send::to_task(&target, user_info(task, signal, SI_TKILL), Force::No);
+    if let Some(signal) = check(task, &target, raw)? {
+        let (info, force) = as_seen_by(task, &target, info(signal));
+        send::to_task(&target, info, force);
     }
     Ok(0)
 }
 
 pub fn sys_tkill(task: &Arc<Task>, args: &Args) -> SyscallResult {
-    send_to_thread(task, None, args.int(0), args.int(1))
+    if args.int(0) <= 0 {
+        return Err(Errno::EINVAL);
+    }
+    to_thread(task, None, args.int(0), args.int(1), |signal| user_info(task, signal, SI_TKILL))
 }
 
 pub fn sys_tgkill(task: &Arc<Task>, args: &Args) -> SyscallResult {
-    send_to_thread(task, Some(args.int(0)), args.int(1), args.int(2))
-}
-
-/// The `siginfo_t` of a sender: its own code and value, its real ids.
-///
-/// # Errors
-/// EFAULT; EPERM for a code that only the kernel uses, unless the sender signals itself.
-fn read_info(task: &Task, address: u64, signal: Signal, to_self: bool) -> Result<SigInfo, Errno> {
-    let mut bytes = [0; 32];
-    mm_of(task)?.copy_in(address, &mut bytes)?;
-    let word = |at: usize| i32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-    let code = word(8);
-    if !to_self && (code >= 0 || code == SI_TKILL) {
-        return Err(Errno::EPERM);
-    }
-    let value = u64::from_le_bytes(bytes[24..32].try_into().unwrap_or_default());
-    Ok(SigInfo { signal, origin: Origin::Process { code, pid: word(16), uid: word(20).cast_unsigned(), value } })
-}
-
-pub fn sys_rt_sigqueueinfo(task: &Arc<Task>, args: &Args) -> SyscallResult {
-    let signal = signal_or_probe(args.int(1))?;
-    let target = task.kernel.tasks.task(args.int(0));
-    let to_self = target.as_ref().is_some_and(|target| Arc::ptr_eq(&target.group, &task.group));
-    let info = signal.map(|signal| read_info(task, args.word(2), signal, to_self)).transpose()?;
-    let target = target.ok_or(Errno::ESRCH)?;
-    if !may_signal(task, &target, signal) {
-        return Err(Errno::EPERM);
-    }
-    if let Some(info) = info {
-        send::to_group(&target.group, info, Force::No);
-    }
-    Ok(0)
-}
-
-pub fn sys_rt_tgsigqueueinfo(task: &Arc<Task>, args: &Args) -> SyscallResult {
     if args.int(0) <= 0 || args.int(1) <= 0 {
         return Err(Errno::EINVAL);
     }
-    let signal = signal_or_probe(args.int(2))?;
-    let target = task.kernel.tasks.task(args.int(1)).filter(|target| target.group.pid.nr() == args.int(0));
-    let to_self = target.as_ref().is_some_and(|target| Arc::ptr_eq(target, task));
-    let info = signal.map(|signal| read_info(task, args.word(3), signal, to_self)).transpose()?;
-    let target = target.ok_or(Errno::ESRCH)?;
-    if !may_signal(task, &target, signal) {
-        return Err(Errno::EPERM);
+    to_thread(task, Some(args.int(0)), args.int(1), args.int(2), |signal| user_info(task, signal, SI_TKILL))
+}
+
+/// What a `siginfo_t` of a sender says: its code, and the ids and value it gives.
+///
+/// # Errors
+/// EFAULT.
+fn read_origin(task: &Task, address: u64) -> Result<Origin, Errno> {
+    let mut bytes = [0; 32];
+    mm_of(task)?.copy_in(address, &mut bytes)?;
+    let word = |at: usize| i32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    let value = u64::from_le_bytes(bytes[24..32].try_into().unwrap_or_default());
+    Ok(Origin::Process { code: word(8), pid: word(16), uid: word(20).cast_unsigned(), value })
+}
+
+/// Codes of the kernel and of kill(2) are for the thread `to` only when it is the sender itself.
+fn check_code(task: &Task, origin: Origin, to: i32) -> Result<(), Errno> {
+    let Origin::Process { code, .. } = origin else { return Ok(()) };
+    let is_kernels = code >= 0 || code == SI_TKILL;
+    if is_kernels && task.nr_of(&task.pid()) != to { Err(Errno::EPERM) } else { Ok(()) }
+}
+
+pub fn sys_rt_sigqueueinfo(task: &Arc<Task>, args: &Args) -> SyscallResult {
+    let origin = read_origin(task, args.word(2))?;
+    check_code(task, origin, args.int(0))?;
+    let target = task.find_task(args.int(0)).ok_or(Errno::ESRCH)?;
+    to_process(task, &target, args.int(1), |signal| SigInfo { signal, origin }).map(|()| 0)
+}
+
+pub fn sys_rt_tgsigqueueinfo(task: &Arc<Task>, args: &Args) -> SyscallResult {
+    let (tgid, tid) = (args.int(0), args.int(1));
+    let origin = read_origin(task, args.word(3))?;
+    if tgid <= 0 || tid <= 0 {
+        return Err(Errno::EINVAL);
     }
-    if let Some(info) = info {
-        send::to_task(&target, info, Force::No);
-    }
-    Ok(0)
+    check_code(task, origin, tid)?;
+    to_thread(task, Some(tgid), tid, args.int(2), |signal| SigInfo { signal, origin })
 }
 
 pub fn sys_rt_sigaction(task: &Arc<Task>, args: &Args) -> SyscallResult {

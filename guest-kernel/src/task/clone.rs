@@ -17,6 +17,7 @@ use crate::fd::FdTable;
 use crate::kernel::Kernel;
 use crate::mm::{MmUser, TASK_SIZE};
 use crate::phys::ram_stats;
+use crate::pid::Pid;
 use crate::platform::{self, UserContext};
 use crate::sched::{self, Priority, Thread, WaitMode};
 use crate::signal::{Pending, SigHandlers, Signal};
@@ -82,7 +83,7 @@ pub fn clone(parent: &Arc<Task>, request: &CloneRequest) -> Result<i32, Errno> {
     let fs = parent.fs().ok_or(Errno::EINVAL)?;
     let fs = if flags.contains(CloneFlags::FS) { fs } else { Arc::new(fs.copy()) };
     let thread = Thread::new(Priority::User, run::user_entry, 0, Some(context)).map_err(|_| Errno::ENOMEM)?;
-    let pid = kernel.pid_ns.allocate()?;
+    let pid = Pid::allocate(&parent.pid_ns())?;
     let is_thread = flags.contains(CloneFlags::THREAD);
     let group = if is_thread { parent.group.clone() } else { child_group(parent, &pid, request) };
     let vfork = flags.contains(CloneFlags::VFORK).then(|| Arc::new(VforkDone::default()));
@@ -105,13 +106,14 @@ pub fn clone(parent: &Arc<Task>, request: &CloneRequest) -> Result<i32, Errno> {
         vfork_done: vfork.clone(),
     }
     .build();
-    let nr = child.pid.nr();
+    let nr = child.pid().nr_in(&parent.pid_ns());
     if flags.contains(CloneFlags::PARENT_SETTID) {
         // As Linux does, a bad address is not reported, here and below.
         let _ = mm.copy_out(request.parent_tid, &nr.to_le_bytes());
     }
     if flags.contains(CloneFlags::CHILD_SETTID) {
-        let _ = child_mm.copy_out(request.child_tid, &nr.to_le_bytes());
+        let own = child.pid().nr_in(&child.pid_ns());
+        let _ = child_mm.copy_out(request.child_tid, &own.to_le_bytes());
     }
     if flags.contains(CloneFlags::CHILD_CLEARTID) {
         child.clear_child_tid.store(request.child_tid, Relaxed);
@@ -164,7 +166,7 @@ fn check_limits(parent: &Arc<Task>) -> Result<(), Errno> {
         let own = |group: &Arc<ThreadGroup>| {
             group.leader().filter(|leader| leader.cred().uid == cred.uid).map_or(0, |_| group.thread_count())
         };
-        let count: usize = kernel.tasks.groups().iter().map(own).sum();
+        let count: usize = kernel.tasks.groups(&kernel.pid_ns).iter().map(own).sum();
         if count as u64 >= limit {
             return Err(Errno::EAGAIN);
         }
@@ -189,7 +191,7 @@ fn child_context(parent: &Arc<Task>, request: &CloneRequest) -> UserContext {
     child
 }
 
-fn child_group(parent: &Arc<Task>, pid: &Arc<crate::pid::Pid>, request: &CloneRequest) -> Arc<ThreadGroup> {
+fn child_group(parent: &Arc<Task>, pid: &Arc<Pid>, request: &CloneRequest) -> Arc<ThreadGroup> {
     let of = &parent.group;
     let family =
         if request.flags.contains(CloneFlags::PARENT) { of.state.lock().parent.clone() } else { Arc::downgrade(of) };
@@ -204,7 +206,9 @@ fn child_group(parent: &Arc<Task>, pid: &Arc<crate::pid::Pid>, request: &CloneRe
 fn publish(task: &Arc<Task>, is_thread: bool) {
     task.group.threads.lock().push(task.clone());
     if !is_thread {
+        task.group.is_unkillable.store(task.group.pid.is_reaper(), Relaxed);
         task.group.set_leader(Some(task.clone()));
+        task.kernel.tasks.join(&task.group, &task.group.pgrp());
     }
     task.kernel.counters.forks.fetch_add(1, Relaxed);
     task.kernel.counters.tasks.fetch_add(1, Relaxed);
@@ -235,7 +239,7 @@ pub struct FirstProcess {
 /// ENOMEM; EAGAIN when there is no number.
 pub fn first_process(kernel: &'static Kernel, first: FirstProcess) -> Result<Arc<Task>, Errno> {
     let thread = Thread::new(Priority::User, run::user_entry, 0, Some(first.context)).map_err(|_| Errno::ENOMEM)?;
-    let pid = kernel.pid_ns.allocate()?;
+    let pid = Pid::allocate(&kernel.pid_ns)?;
     let pgrp = ProcessGroup::new(pid.clone(), Session::new(pid.clone()));
     let handlers = SigHandlers::default();
     let group = ThreadGroup::new(kernel, pid.clone(), Weak::new(), pgrp, Some(Signal::CHLD), handlers, first.limits);

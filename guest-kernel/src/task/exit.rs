@@ -100,17 +100,17 @@ fn end_process(group: &Arc<ThreadGroup>, status: i32) {
     let kernel = group.kernel;
     super::real_timer::stop(group);
     let pgrp = group.pgrp();
-    if pgrp.session.pid.nr() == group.pid.nr()
+    if Arc::ptr_eq(&pgrp.session.pid, &group.pid)
         && let Some(tty) = pgrp.session.tty()
     {
-        tty.session_leader_ended(kernel);
+        tty.session_leader_ended();
         pgrp.session.set_tty(None);
     }
     let parent = group.parent();
     adopt_children(group, kernel);
     group.state.lock().exit = ExitState::Zombie(status);
     if let Some(parent) = &parent {
-        orphan_check(&pgrp, kernel, parent);
+        orphan_check(&pgrp, parent);
     }
     let exit_signal = group.state.lock().exit_signal;
     let Some(parent) = parent else {
@@ -128,7 +128,7 @@ fn end_process(group: &Arc<ThreadGroup>, status: i32) {
             killed if status & 0x80 != 0 => (CLD_DUMPED, killed),
             killed => (CLD_KILLED, killed),
         };
-        send::to_group(&parent, child_info(group, signal, code, status), Force::No);
+        send::to_group(&parent, child_info(group, &parent, signal, code, status), Force::No);
     }
     if ignored {
         reap(group);
@@ -136,14 +136,14 @@ fn end_process(group: &Arc<ThreadGroup>, status: i32) {
     parent.child_wait.wake_all();
 }
 
-fn child_info(group: &Arc<ThreadGroup>, signal: Signal, code: i32, status: i32) -> SigInfo {
+fn child_info(group: &Arc<ThreadGroup>, parent: &ThreadGroup, signal: Signal, code: i32, status: i32) -> SigInfo {
     let usage = group.usage();
     let uid = group.leader().map_or(0, |leader| leader.cred().uid.0);
     SigInfo {
         signal,
         origin: Origin::Child {
             code,
-            pid: group.pid.nr(),
+            pid: group.pid.nr_in(parent.pid.ns()),
             uid,
             status,
             utime: usage.user_ns / NS_PER_TICK,
@@ -170,7 +170,7 @@ fn adopt_children(group: &Arc<ThreadGroup>, kernel: &'static Kernel) {
         if let Some(signal) = Signal::from_raw(u64::from(death_signal)) {
             send::to_group(&child, SigInfo::kernel(signal), Force::No);
         }
-        orphan_check(&child.pgrp(), kernel, group);
+        orphan_check(&child.pgrp(), group);
     }
     if zombies {
         send::to_group(&reaper, SigInfo::kernel(Signal::CHLD), Force::No);
@@ -193,10 +193,10 @@ fn find_reaper(group: &Arc<ThreadGroup>) -> Option<Arc<ThreadGroup>> {
     }
 }
 
-/// Whether no member of `pgrp` but `without` has a parent in another group of the same session.
-pub fn is_orphaned(pgrp: &Arc<ProcessGroup>, kernel: &'static Kernel, without: Option<&Arc<ThreadGroup>>) -> bool {
-    kernel.tasks.members(pgrp).iter().all(|member| {
-        if without.is_some_and(|without| Arc::ptr_eq(without, member)) || member.state.lock().exit != ExitState::Alive {
+/// Whether no member of `pgrp` has a parent in another group of the same session.
+pub fn is_orphaned(pgrp: &Arc<ProcessGroup>) -> bool {
+    pgrp.members().iter().all(|member| {
+        if member.state.lock().exit != ExitState::Alive {
             return true;
         }
         let Some(parent) = member.parent() else { return true };
@@ -206,18 +206,18 @@ pub fn is_orphaned(pgrp: &Arc<ProcessGroup>, kernel: &'static Kernel, without: O
 }
 
 /// A group that loses its last link to its session and has stopped members gets SIGHUP and SIGCONT.
-fn orphan_check(pgrp: &Arc<ProcessGroup>, kernel: &'static Kernel, parent: &Arc<ThreadGroup>) {
+fn orphan_check(pgrp: &Arc<ProcessGroup>, parent: &Arc<ThreadGroup>) {
     let parents = parent.pgrp();
     if Arc::ptr_eq(&parents, pgrp) || !Arc::ptr_eq(&parents.session, &pgrp.session) {
         return;
     }
-    if !is_orphaned(pgrp, kernel, None) {
+    if !is_orphaned(pgrp) {
         return;
     }
-    let members = kernel.tasks.members(pgrp);
+    let members = pgrp.members();
     if members.iter().any(|member| matches!(member.state.lock().job, JobControl::Stopped { .. })) {
-        send::to_process_group(pgrp, kernel, Signal::HUP, Force::No);
-        send::to_process_group(pgrp, kernel, Signal::CONT, Force::No);
+        send::to_process_group(pgrp, Signal::HUP, Force::No);
+        send::to_process_group(pgrp, Signal::CONT, Force::No);
     }
 }
 
@@ -230,7 +230,7 @@ pub fn notify_parent_of_job_control(group: &Arc<ThreadGroup>) {
     };
     let wants = parent.handlers.lock().get(Signal::CHLD).flags & crate::signal::SA_NOCLDSTOP == 0;
     if wants {
-        send::to_group(&parent, child_info(group, Signal::CHLD, code, status), Force::No);
+        send::to_group(&parent, child_info(group, &parent, Signal::CHLD, code, status), Force::No);
     }
     parent.child_wait.wake_all();
 }
@@ -245,6 +245,7 @@ pub fn reap(group: &Arc<ThreadGroup>) {
     if let Some(parent) = parent {
         parent.state.lock().children.retain(|child| !Arc::ptr_eq(child, group));
     }
+    group.kernel.tasks.leave(group, &group.pgrp());
     if let Some(leader) = group.leader() {
         let times = group.usage();
         group.kernel.counters.dead_user_ns.fetch_add(times.user_ns, Relaxed);

@@ -4,7 +4,7 @@
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::Relaxed};
 
 use super::{ProcessGroup, Rlimits, Task};
 use crate::kernel::Kernel;
@@ -143,6 +143,8 @@ pub struct ThreadGroup {
     pub(super) dead_usage: Mutex<GroupUsage>,
     /// What waited-for children have used.
     pub children_usage: Mutex<GroupUsage>,
+    /// The first process of a pid namespace: what it has no handler for does not reach it (SIGNAL_UNKILLABLE).
+    pub(crate) is_unkillable: AtomicBool,
     /// `/proc/PID/oom_score_adj`.
     pub oom_score_adj: AtomicI32,
     /// The lowest value to which an unprivileged process may go back.
@@ -194,6 +196,7 @@ impl ThreadGroup {
             limits: Mutex::new(Rank::LIMITS, limits),
             dead_usage: Mutex::new(Rank::USAGE, GroupUsage::default()),
             children_usage: Mutex::new(Rank::USAGE, GroupUsage::default()),
+            is_unkillable: AtomicBool::new(false),
             oom_score_adj: AtomicI32::new(0),
             oom_score_adj_min: AtomicI32::new(0),
             alarm_deadline_ns: AtomicU64::new(0),
@@ -232,6 +235,15 @@ impl ThreadGroup {
     /// The process group.
     pub fn pgrp(&self) -> Arc<ProcessGroup> {
         self.state.lock().pgrp.clone()
+    }
+
+    /// Puts the process into another process group.
+    pub fn move_to(self: &Arc<Self>, pgrp: Arc<ProcessGroup>) {
+        let old = core::mem::replace(&mut self.state.lock().pgrp, pgrp.clone());
+        if !Arc::ptr_eq(&old, &pgrp) {
+            self.kernel.tasks.join(self, &pgrp);
+            self.kernel.tasks.leave(self, &old);
+        }
     }
 
     /// The children, in the order of their creation.

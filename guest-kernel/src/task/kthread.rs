@@ -11,6 +11,7 @@ use super::{Comm, FsContext, ProcessGroup, Rlimits, Session, Task, TaskFlags, Ta
 use crate::cred::Cred;
 use crate::fd::FdTable;
 use crate::kernel::Kernel;
+use crate::pid::Pid;
 use crate::sched::{self, Priority, Thread};
 use crate::signal::SigHandlers;
 use crate::vfs::Path;
@@ -25,7 +26,7 @@ pub fn spawn_kernel_thread(kernel: &'static Kernel, name: &str, root: Path, body
     // The thread owns the body from its first instruction on; the address travels as its one argument.
     let argument = Box::into_raw(Box::new(body)) as usize;
     let thread = Thread::new(Priority::Kernel, kernel_entry, argument, None).map_err(|_| Errno::ENOMEM)?;
-    let pid = kernel.pid_ns.allocate()?;
+    let pid = Pid::allocate(&kernel.pid_ns)?;
     let pgrp = ProcessGroup::new(pid.clone(), Session::new(pid.clone()));
     let limits = Rlimits::initial(crate::phys::ram_stats().total_pages);
     let group = ThreadGroup::new(kernel, pid.clone(), Weak::new(), pgrp, None, SigHandlers::default(), limits);
@@ -48,6 +49,7 @@ pub fn spawn_kernel_thread(kernel: &'static Kernel, name: &str, root: Path, body
     group.set_leader(Some(task.clone()));
     kernel.counters.forks.fetch_add(1, Relaxed);
     kernel.counters.tasks.fetch_add(1, Relaxed);
+    kernel.tasks.join(&group, &group.pgrp());
     kernel.tasks.insert(&task);
     sched::spawn(&task.thread);
     Ok(task)

@@ -27,7 +27,7 @@ pub fn badness(group: &ThreadGroup, total_pages: u64) -> Option<i64> {
 
 /// A fault found no memory: the worst process is killed, and the fault is tried again when the task runs next.
 pub fn out_of_memory(task: &Arc<Task>) {
-    let groups = task.kernel.tasks.groups();
+    let groups = task.kernel.tasks.groups(&task.kernel.pid_ns);
     let is_ending = |group: &Arc<ThreadGroup>| {
         let state = group.state.lock();
         state.exit == ExitState::Alive && state.group_exit.is_some()

@@ -3,7 +3,9 @@
 //! Source: setsid(2), setpgid(2), credentials(7).
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
+use super::ThreadGroup;
 use crate::pid::Pid;
 use crate::sync::{Mutex, Rank};
 use crate::tty::Tty;
@@ -39,11 +41,18 @@ pub struct ProcessGroup {
     pub pid: Arc<Pid>,
     /// The session it is part of.
     pub session: Arc<Session>,
+    /// Changed by `TaskTable` only, together with its index.
+    pub(super) members: Mutex<Vec<Arc<ThreadGroup>>>,
 }
 
 impl ProcessGroup {
     /// A group in `session`.
     pub fn new(pid: Arc<Pid>, session: Arc<Session>) -> Arc<Self> {
-        Arc::new(ProcessGroup { pid, session })
+        Arc::new(ProcessGroup { pid, session, members: Mutex::new(Rank::PROCESS_GROUP, Vec::new()) })
+    }
+
+    /// The processes in it, zombies included, in the order in which they came.
+    pub fn members(&self) -> Vec<Arc<ThreadGroup>> {
+        self.members.lock().clone()
     }
 }

@@ -4,12 +4,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use super::{FsContext, ThreadGroup};
+use super::{FsContext, ProcessGroup, ThreadGroup};
 use crate::cred::Cred;
 use crate::fd::FdTable;
 use crate::kernel::Kernel;
 use crate::mm::MmUser;
-use crate::pid::Pid;
+use crate::pid::{Pid, PidNs};
 use crate::sched::{self, Thread, ThreadState, WaitQueue};
 use crate::signal::{Pending, SigSet};
 use crate::sync::{Mutex, Rank};
@@ -77,8 +77,7 @@ pub struct Task {
     pub kernel: &'static Kernel,
     /// Its thread of execution.
     pub thread: Arc<Thread>,
-    /// Its number.
-    pub pid: Arc<Pid>,
+    pub(super) pid: Mutex<Arc<Pid>>,
     /// The process that it is part of.
     pub group: Arc<ThreadGroup>,
     pub(super) comm: Mutex<Comm>,
@@ -91,8 +90,7 @@ pub struct Task {
     pub(super) flags: AtomicU32,
     /// Wait status form, set at exit.
     pub exit_code: AtomicI32,
-    /// Monotonic nanoseconds at its creation.
-    pub start_ns: u64,
+    pub(super) start_ns: AtomicU64,
     /// Faults served from memory.
     pub min_faults: AtomicU64,
     /// Faults that needed I/O.
@@ -179,7 +177,7 @@ impl NewTask {
         let task = Arc::new(Task {
             kernel: self.kernel,
             thread: self.thread,
-            pid: self.pid,
+            pid: Mutex::new(Rank::TASK, self.pid),
             group: self.group,
             comm: Mutex::new(Rank::TASK, self.comm),
             mm: Mutex::new(Rank::TASK, self.mm),
@@ -189,7 +187,7 @@ impl NewTask {
             signals: Mutex::new(Rank::TASK_SIGNALS, self.signals),
             flags: AtomicU32::new(self.flags.bits()),
             exit_code: AtomicI32::new(0),
-            start_ns: crate::time::monotonic_ns(),
+            start_ns: AtomicU64::new(crate::time::monotonic_ns()),
             min_faults: AtomicU64::new(0),
             maj_faults: AtomicU64::new(0),
             clear_child_tid: AtomicU64::new(0),
@@ -217,9 +215,39 @@ pub fn current() -> Arc<Task> {
 }
 
 impl Task {
+    /// Its number. A thread that executes a program takes over its leader's.
+    pub fn pid(&self) -> Arc<Pid> {
+        self.pid.lock().clone()
+    }
+
+    /// Its pid namespace: the one that it was made in, whose numbers it uses.
+    pub fn pid_ns(&self) -> Arc<PidNs> {
+        self.pid.lock().ns().clone()
+    }
+
+    /// The number that `pid` has for this task; 0 when it cannot see it (pid_vnr()).
+    pub fn nr_of(&self, pid: &Pid) -> i32 {
+        pid.nr_in(&self.pid_ns())
+    }
+
+    /// The thread that this task calls `nr` (find_task_by_vpid()).
+    pub fn find_task(&self, nr: i32) -> Option<Arc<Task>> {
+        self.kernel.tasks.task(&self.pid_ns(), nr)
+    }
+
+    /// The process group that this task calls `nr`.
+    pub fn find_process_group(&self, nr: i32) -> Option<Arc<ProcessGroup>> {
+        self.kernel.tasks.process_group(&self.pid_ns(), nr)
+    }
+
+    /// Monotonic nanoseconds at its creation.
+    pub fn start_ns(&self) -> u64 {
+        self.start_ns.load(Relaxed)
+    }
+
     /// Whether it is its process's first thread.
     pub fn is_leader(&self) -> bool {
-        Arc::ptr_eq(&self.pid, &self.group.pid)
+        Arc::ptr_eq(&self.pid.lock(), &self.group.pid)
     }
 
     /// Whether it never runs user code.

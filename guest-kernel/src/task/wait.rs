@@ -1,14 +1,16 @@
 //! Waiting for children.
 //!
-//! Source: Linux 6.12 kernel/exit.c do_wait(), wait_task_zombie(), wait_task_stopped(), wait_task_continued(); wait(2).
+//! Source: Linux 6.12 kernel/exit.c do_wait(), eligible_child(), wait_task_zombie(), wait_task_stopped(), wait_task_continued(); wait(2).
 
 use alloc::sync::Arc;
 
 use bitflags::bitflags;
 use procfs_core::Errno;
 
-use super::{ExitState, GroupUsage, JobControl, Task, ThreadGroup, exit};
+use super::{ExitState, GroupUsage, JobControl, ProcessGroup, Task, ThreadGroup, exit};
+use crate::pid::PidNs;
 use crate::sched::{WaitMode, Wake};
+use crate::signal::Signal;
 
 bitflags! {
     /// `W*` options of wait4(2) and waitid(2).
@@ -26,20 +28,19 @@ bitflags! {
 }
 
 /// Which children to wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
     /// Any child.
     Any,
-    /// The child with this number.
+    /// The child that the caller calls so.
     Pid(i32),
-    /// Children in the process group with this number.
-    Group(i32),
+    /// Children in this process group; `None` for one that is not there.
+    Group(Option<Arc<ProcessGroup>>),
 }
 
 /// What happened to a child.
 #[derive(Clone, Copy, Debug)]
 pub struct Waited {
-    /// The child's number.
+    /// The child's number in the caller's namespace.
     pub pid: i32,
     /// Its real user, as the kernel knows it.
     pub uid: u32,
@@ -55,9 +56,10 @@ pub struct Waited {
 /// ECHILD when there is no such child; EINTR when a signal came first.
 pub fn wait(task: &Arc<Task>, which: Which, options: WaitOptions) -> Result<Option<Waited>, Errno> {
     let group = task.group.clone();
+    let ns = task.pid_ns();
     let mut outcome = Ok(None);
     let wake = group.child_wait.wait(WaitMode::Interruptible, None, || {
-        outcome = look(&group, which, options);
+        outcome = look(&group, &ns, &which, options);
         options.contains(WaitOptions::NOHANG) || !matches!(outcome, Ok(None))
     });
     match wake {
@@ -66,32 +68,45 @@ pub fn wait(task: &Arc<Task>, which: Which, options: WaitOptions) -> Result<Opti
     }
 }
 
-fn matches(child: &ThreadGroup, which: Which) -> bool {
-    match which {
+fn matches(child: &ThreadGroup, ns: &Arc<PidNs>, which: &Which, options: WaitOptions) -> bool {
+    let is_named = match which {
         Which::Any => true,
-        Which::Pid(nr) => child.pid.nr() == nr,
-        Which::Group(nr) => child.pgrp().pid.nr() == nr,
-    }
+        Which::Pid(nr) => child.pid.nr_in(ns) == *nr,
+        Which::Group(pgrp) => pgrp.as_ref().is_some_and(|pgrp| Arc::ptr_eq(pgrp, &child.pgrp())),
+    };
+    // A clone child is one that ends with another signal than SIGCHLD, or none.
+    let is_clone = child.state.lock().exit_signal != Some(Signal::CHLD);
+    is_named && (options.contains(WaitOptions::ALL) || is_clone == options.contains(WaitOptions::CLONE))
 }
 
-fn look(group: &Arc<ThreadGroup>, which: Which, options: WaitOptions) -> Result<Option<Waited>, Errno> {
+fn look(
+    group: &Arc<ThreadGroup>,
+    ns: &Arc<PidNs>,
+    which: &Which,
+    options: WaitOptions,
+) -> Result<Option<Waited>, Errno> {
     let mut any = false;
     for child in group.children() {
-        if !matches(&child, which) {
+        if !matches(&child, ns, which, options) {
             continue;
         }
         any = true;
-        if let Some(waited) = examine(group, &child, options) {
+        if let Some(waited) = examine(group, &child, ns, options) {
             return Ok(Some(waited));
         }
     }
     if any { Ok(None) } else { Err(Errno::ECHILD) }
 }
 
-fn examine(parent: &Arc<ThreadGroup>, child: &Arc<ThreadGroup>, options: WaitOptions) -> Option<Waited> {
+fn examine(
+    parent: &Arc<ThreadGroup>,
+    child: &Arc<ThreadGroup>,
+    ns: &Arc<PidNs>,
+    options: WaitOptions,
+) -> Option<Waited> {
     let keep = options.contains(WaitOptions::NOWAIT);
     let uid = child.leader().map_or(0, |leader| leader.cred().uid.0);
-    let waited = |status| Waited { pid: child.pid.nr(), uid, status, usage: GroupUsage::default() };
+    let waited = |status| Waited { pid: child.pid.nr_in(ns), uid, status, usage: GroupUsage::default() };
     let (exit_state, job) = {
         let state = child.state.lock();
         (state.exit, state.job)

@@ -161,7 +161,7 @@ impl FileOps for TtyFile {
             ioctl::TIOCSPGRP => tty.set_foreground(&task, read_int()?)?,
             ioctl::TIOCGSID => {
                 let session = tty.session().ok_or(Errno::ENOTTY)?;
-                mm.copy_out(arg, &session.pid.nr().to_le_bytes())?;
+                mm.copy_out(arg, &task.nr_of(&session.pid).to_le_bytes())?;
             }
             ioctl::TIOCSCTTY => tty.acquire(&task)?,
             ioctl::TIOCNOTTY => tty.release(&task)?,

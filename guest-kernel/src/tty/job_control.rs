@@ -30,10 +30,10 @@ impl Tty {
         if blocked || ignored {
             return if signal == Signal::TTIN { Err(Errno::EIO) } else { Ok(()) };
         }
-        if exit::is_orphaned(&pgrp, task.kernel, None) {
+        if exit::is_orphaned(&pgrp) {
             return Err(Errno::EIO);
         }
-        send::to_process_group(&pgrp, task.kernel, signal, Force::No);
+        send::to_process_group(&pgrp, signal, Force::No);
         Err(Errno::EINTR)
     }
 
@@ -42,7 +42,7 @@ impl Tty {
         if !self.controls(task) {
             return Err(Errno::ENOTTY);
         }
-        Ok(self.foreground().map_or(0, |group| group.pid.nr()))
+        Ok(self.foreground().map_or(0, |group| task.nr_of(&group.pid)))
     }
 
     /// `TIOCSPGRP`.
@@ -54,7 +54,7 @@ impl Tty {
         if nr < 0 {
             return Err(Errno::EINVAL);
         }
-        let group = task.kernel.tasks.process_group(nr).ok_or(Errno::ESRCH)?;
+        let group = task.find_process_group(nr).ok_or(Errno::ESRCH)?;
         if !Arc::ptr_eq(&group.session, &task.group.pgrp().session) {
             return Err(Errno::EPERM);
         }
@@ -66,10 +66,10 @@ impl Tty {
     pub(super) fn acquire(self: &Arc<Self>, task: &Task) -> Result<(), Errno> {
         let pgrp = task.group.pgrp();
         let session = &pgrp.session;
-        if self.controls(task) && session.pid.nr() == task.group.pid.nr() {
+        if self.controls(task) && Arc::ptr_eq(&session.pid, &task.group.pid) {
             return Ok(());
         }
-        if session.pid.nr() != task.group.pid.nr() || session.tty().is_some() || self.session().is_some() {
+        if !Arc::ptr_eq(&session.pid, &task.group.pid) || session.tty().is_some() || self.session().is_some() {
             return Err(Errno::EPERM);
         }
         self.control(session, &pgrp);
@@ -82,8 +82,8 @@ impl Tty {
             return Err(Errno::ENOTTY);
         }
         let pgrp = task.group.pgrp();
-        if pgrp.session.pid.nr() == task.group.pid.nr() {
-            self.session_leader_ended(task.kernel);
+        if Arc::ptr_eq(&pgrp.session.pid, &task.group.pid) {
+            self.session_leader_ended();
             pgrp.session.set_tty(None);
         }
         Ok(())

@@ -17,7 +17,6 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
 use crate::driver::console::Port;
-use crate::kernel::Kernel;
 use crate::sched::WaitQueue;
 use crate::signal::Signal;
 use crate::signal::send::{self, Force};
@@ -44,7 +43,6 @@ struct State {
 
 /// A terminal.
 pub struct Tty {
-    kernel: &'static Kernel,
     port: Arc<Port>,
     state: Mutex<State>,
     readable: Arc<WaitQueue>,
@@ -52,10 +50,9 @@ pub struct Tty {
 
 impl Tty {
     /// The terminal on `port`, which gets the port's input from now on.
-    pub fn new(kernel: &'static Kernel, port: Arc<Port>, size: (u16, u16)) -> Arc<Self> {
+    pub fn new(port: Arc<Port>, size: (u16, u16)) -> Arc<Self> {
         let (columns, rows) = size;
         let tty = Arc::new(Tty {
-            kernel,
             port: port.clone(),
             state: Mutex::new(
                 Rank::TTY,
@@ -95,7 +92,7 @@ impl Tty {
                 Effect::Input => self.readable.wake_all(),
                 Effect::Signal(signal) => {
                     if let Some(group) = self.foreground() {
-                        send::to_process_group(&group, self.kernel, signal, Force::Yes);
+                        send::to_process_group(&group, signal, Force::Terminal);
                     }
                     self.readable.wake_all();
                 }
@@ -130,7 +127,7 @@ impl Tty {
         if old != size
             && let Some(group) = self.foreground()
         {
-            send::to_process_group(&group, self.kernel, Signal::WINCH, Force::No);
+            send::to_process_group(&group, Signal::WINCH, Force::No);
         }
     }
 
@@ -145,7 +142,7 @@ impl Tty {
     }
 
     /// The leader of its session has ended: the foreground is told, and the terminal is free again.
-    pub fn session_leader_ended(&self, kernel: &'static Kernel) {
+    pub fn session_leader_ended(&self) {
         let foreground = self.foreground();
         {
             let mut state = self.state.lock();
@@ -153,8 +150,8 @@ impl Tty {
             state.foreground = Weak::new();
         }
         if let Some(group) = foreground {
-            send::to_process_group(&group, kernel, Signal::HUP, Force::No);
-            send::to_process_group(&group, kernel, Signal::CONT, Force::No);
+            send::to_process_group(&group, Signal::HUP, Force::No);
+            send::to_process_group(&group, Signal::CONT, Force::No);
         }
     }
 }
