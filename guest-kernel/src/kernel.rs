@@ -13,6 +13,10 @@ use crate::task::futex::Futexes;
 use crate::task::{LoadAverage, TaskTable, ThreadGroup};
 use crate::vfs::{MountNs, Vfs};
 
+mod sysctls;
+
+pub use sysctls::{Kept, Sysctls};
+
 /// Counters of the whole kernel, shown in /proc/stat.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -57,6 +61,8 @@ pub struct Kernel {
     pub init: Mutex<Option<Arc<ThreadGroup>>>,
     /// The kernel's command line.
     pub command_line: Vec<u8>,
+    /// What `/proc/sys` has set.
+    pub sysctls: Sysctls,
     /// System calls that are not there, so that each is logged once.
     pub unknown_syscalls: Mutex<alloc::collections::BTreeMap<u64, u64>>,
 }
@@ -86,6 +92,7 @@ impl Kernel {
             load: Mutex::new(Rank::LOAD, LoadAverage::default()),
             init: Mutex::new(Rank::INIT, None),
             command_line,
+            sysctls: Sysctls::new(crate::phys::ram_stats().total_pages),
             unknown_syscalls: Mutex::new(Rank::UNKNOWN_SYSCALLS, alloc::collections::BTreeMap::new()),
         }
     }

@@ -98,6 +98,21 @@ pub fn parse_i32(bytes: &[u8], base: u64) -> Result<i32, Errno> {
     i32::try_from(parse_i64(bytes, base)?).map_err(|_| Errno::ERANGE)
 }
 
+/// Takes an unsigned number of base 0 from the head (`0x` hexadecimal, leading `0` octal, else decimal), whatever follows it:
+/// the value and how many bytes it takes (`strtoul_lenient` of kernel/sysctl.c).
+///
+/// `None` without a digit, and if it does not fit 64 bits.
+#[must_use]
+pub fn take_lenient(bytes: &[u8]) -> Option<(u64, usize)> {
+    let (radix, start) = match bytes {
+        [b'0', b'x' | b'X', digit, ..] if digit.is_ascii_hexdigit() => (16, 2),
+        [b'0', ..] => (8, 0),
+        _ => (10, 0),
+    };
+    let (value, overflowed, count) = take_digits(&bytes[start..], radix);
+    (count > 0 && !overflowed).then_some((value, start + count))
+}
+
 /// Takes a decimal number from the head as `simple_strtoul` does: no sign, wraps at 2^64, and the rest.
 ///
 /// `None` if there is no digit.

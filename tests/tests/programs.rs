@@ -19,6 +19,7 @@ fn main() -> ExitCode {
             links_and_inodes_of_proc_are_linuxs,
             reads_by_offset_follow_the_rules_of_each_file,
             files_about_the_system_have_linuxs_form,
+            values_of_the_kernel_are_read_and_written_as_on_linux,
             fork_exec_and_wait_tell_every_ending,
             sessions_and_groups_are_kept,
             signals_are_delivered_as_linux_does,
@@ -77,6 +78,10 @@ fn reads_by_offset_follow_the_rules_of_each_file() {
 
 fn files_about_the_system_have_linuxs_form() {
     same_on_both("system");
+}
+
+fn values_of_the_kernel_are_read_and_written_as_on_linux() {
+    same_on_both("sysctls");
 }
 
 fn fork_exec_and_wait_tell_every_ending() {

@@ -15,8 +15,6 @@ use crate::vfs::{File, rank};
 
 /// What a new table holds (BITS_PER_LONG).
 const FIRST_CAPACITY: usize = 64;
-/// The largest `RLIMIT_NOFILE` there can be (sysctl_nr_open).
-pub const NR_OPEN: u64 = 1 << 20;
 
 #[derive(Clone)]
 struct Slot {
@@ -36,7 +34,7 @@ impl Inner {
         let start = min.max(self.first_free);
         let taken = self.slots.iter().skip(start).take_while(|slot| slot.is_some()).count();
         let fd = start + taken;
-        if u64::try_from(fd).map_or(true, |fd| fd >= limit.min(NR_OPEN)) {
+        if u64::try_from(fd).map_or(true, |fd| fd >= limit) {
             return Err(Errno::EMFILE);
         }
         self.grow_to(fd)?;
@@ -141,7 +139,7 @@ impl FdTable {
     /// `EBADF` for a number at or over `limit`, `ENOMEM`.
     pub fn install_at(&self, file: Arc<File>, fd: i32, cloexec: bool, limit: u64) -> Result<(), Errno> {
         let index = index_of(fd)?;
-        if u64::try_from(index).map_or(true, |index| index >= limit.min(NR_OPEN)) {
+        if u64::try_from(index).map_or(true, |index| index >= limit) {
             return Err(Errno::EBADF);
         }
         let former = {

@@ -29,8 +29,6 @@ const PAGE_SIZE: usize = crate::phys::PAGE_SIZE as usize;
 
 /// Slots of a new pipe (PIPE_DEF_BUFFERS).
 const DEFAULT_SLOTS: usize = 16;
-/// The largest size that `F_SETPIPE_SZ` gives without `CAP_SYS_RESOURCE`, in bytes (/proc/sys/fs/pipe-max-size).
-const MAX_SIZE: u64 = 1 << 20;
 
 /// A page of data.
 struct Slot {
@@ -101,16 +99,16 @@ impl Pipe {
     /// Sets the capacity to at least `size` bytes and returns it (`F_SETPIPE_SZ`).
     ///
     /// # Errors
-    /// `EINVAL` for more than 2 GiB, `EPERM` for more than /proc/sys/fs/pipe-max-size without `CAP_SYS_RESOURCE`, `EBUSY`
+    /// `EINVAL` for more than 2 GiB, `EPERM` for more than `most` (/proc/sys/fs/pipe-max-size) without `CAP_SYS_RESOURCE`, `EBUSY`
     /// if it holds more now.
-    pub fn set_size(&self, size: u64, cred: &Cred) -> Result<usize, Errno> {
+    pub fn set_size(&self, size: u64, most: u64, cred: &Cred) -> Result<usize, Errno> {
         if size > 1 << 31 {
             return Err(Errno::EINVAL);
         }
         let size = size.max(PAGE_SIZE as u64).next_power_of_two();
         let slots = usize::try_from(size).map_err(|_| Errno::EINVAL)? / PAGE_SIZE;
         let mut state = self.state.lock();
-        if slots > state.max_slots && size > MAX_SIZE && !cred.has(Capability::SysResource) {
+        if slots > state.max_slots && size > most && !cred.has(Capability::SysResource) {
             return Err(Errno::EPERM);
         }
         if slots < state.slots.len() {
@@ -555,11 +553,11 @@ mod tests {
         let tree = Tree::new();
         let pipe = Pipe::new();
         let user = tree.user(1000).cred;
-        assert_eq!(pipe.set_size(5000, &user), Ok(8192));
-        assert_eq!(pipe.set_size(1, &user), Ok(4096));
-        assert_eq!(pipe.set_size(2 << 20, &user), Err(Errno::EPERM));
-        assert_eq!(pipe.set_size(3 << 30, &tree.root.cred), Err(Errno::EINVAL));
-        assert_eq!(pipe.set_size(2 << 20, &tree.root.cred), Ok(2 << 20));
+        assert_eq!(pipe.set_size(5000, 1 << 20, &user), Ok(8192));
+        assert_eq!(pipe.set_size(1, 1 << 20, &user), Ok(4096));
+        assert_eq!(pipe.set_size(2 << 20, 1 << 20, &user), Err(Errno::EPERM));
+        assert_eq!(pipe.set_size(3 << 30, 1 << 20, &tree.root.cred), Err(Errno::EINVAL));
+        assert_eq!(pipe.set_size(2 << 20, 1 << 20, &tree.root.cred), Ok(2 << 20));
     }
 
     #[test]

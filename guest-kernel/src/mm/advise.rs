@@ -3,7 +3,6 @@
 //! Owns what advice changes: flags, or the pages themselves. Advice about huge pages and reading ahead is accepted and noted only.
 //! Source: Linux 6.12 mm/madvise.c do_madvise(), madvise_vma_behavior(), madvise_dontneed_free(), prctl_set_vma().
 
-use super::area_map::MAX_AREAS;
 use super::page_table::Owner;
 use super::vma::{VmFlags, Vma};
 use super::{Access, Mm, State};
@@ -134,7 +133,7 @@ impl State {
             // MADV_WILLNEED, MADV_COLD, MADV_PAGEOUT: there is no storage to read ahead from or write to.
             _ => return Ok(()),
         };
-        if self.areas.len() + self.areas.cuts(start, end) > MAX_AREAS {
+        if self.areas.len() + self.areas.cuts(start, end) > self.areas.most() {
             return Err(Errno::ENOMEM);
         }
         self.change_flags(area, start, end, flags)

@@ -6,17 +6,42 @@
 
 use super::vma::Vma;
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// Most areas that one address space may have (`vm.max_map_count`).
+/// Most areas that one address space may have, unless `vm.max_map_count` says otherwise.
 pub const MAX_AREAS: usize = 65530;
 
 /// Areas by start address.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct AreaMap {
     areas: BTreeMap<u64, Vma>,
+    /// How many there may be, which may change at any time.
+    most: Arc<AtomicUsize>,
+}
+
+impl Default for AreaMap {
+    fn default() -> Self {
+        Self { areas: BTreeMap::new(), most: Arc::new(AtomicUsize::new(MAX_AREAS)) }
+    }
 }
 
 impl AreaMap {
+    /// How many areas there may be.
+    pub(super) fn most(&self) -> usize {
+        self.most.load(Relaxed)
+    }
+
+    /// The number that says so, for a child.
+    pub(super) fn shared_most(&self) -> Arc<AtomicUsize> {
+        self.most.clone()
+    }
+
+    /// Lets `most` say from now on how many areas there may be.
+    pub(super) fn obey(&mut self, most: Arc<AtomicUsize>) {
+        self.most = most;
+    }
+
     pub(super) fn len(&self) -> usize {
         self.areas.len()
     }

@@ -2,7 +2,6 @@
 //!
 //! Owns the heap's two ends. Source: Linux 6.12 mm/mmap.c brk, do_brk_flags(), vm_brk_flags(); include/linux/mm.h check_data_rlimit().
 
-use super::area_map::MAX_AREAS;
 use super::usage::Limits;
 use super::vma::{VmFlags, Vma};
 use super::{Mm, State};
@@ -106,7 +105,7 @@ impl State {
             return Err(Errno::EAGAIN);
         }
         let is_too_much = !self.usage.may_expand(flags, pages, limits)
-            || self.areas.len() > MAX_AREAS
+            || self.areas.len() > self.areas.most()
             || pages > ram_stats().total_pages;
         if is_too_much {
             return Err(Errno::ENOMEM);

@@ -24,6 +24,7 @@ impl State {
     fn fork(&mut self) -> Result<Self, Errno> {
         let mut child = Self::new()?;
         child.layout = self.layout;
+        child.areas.obey(self.areas.shared_most());
         child.dumpable = self.dumpable;
         child.auxv = self.auxv.clone();
         child.exe = self.exe.clone();

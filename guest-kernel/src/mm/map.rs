@@ -4,7 +4,6 @@
 //! Source: Linux 6.12 mm/mmap.c do_mmap(), __get_unmapped_area(), __mmap_region(); arch/x86/kernel/sys_x86_64.c
 //! arch_get_unmapped_area_topdown().
 
-use super::area_map::MAX_AREAS;
 use super::backing::{Backing, SharedAnonymous};
 use super::layout::{MMAP_MIN_ADDR, TASK_SIZE};
 use super::usage::Limits;
@@ -122,7 +121,7 @@ impl State {
         if end_of_file.is_none() && matches!(request.source, Source::File(_)) {
             return Err(Errno::EOVERFLOW);
         }
-        if self.areas.len() > MAX_AREAS {
+        if self.areas.len() > self.areas.most() {
             return Err(Errno::ENOMEM);
         }
         let mut vm_flags =

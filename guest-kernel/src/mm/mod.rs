@@ -152,6 +152,11 @@ impl Mm {
         self.users.load(Relaxed)
     }
 
+    /// Lets `most` say from now on how many areas there may be here and in copies made by `fork` (`vm.max_map_count`).
+    pub fn limit_areas(&self, most: Arc<AtomicUsize>) {
+        self.with(|state| state.areas.obey(most));
+    }
+
     /// Sets the size in bytes up to which faults extend a stack (`RLIMIT_STACK`); `exec` and `setrlimit` tell.
     pub fn set_stack_limit(&self, bytes: u64) {
         self.stack_limit.store(bytes, Relaxed);

@@ -3,7 +3,6 @@
 //! Owns the change of rights of areas and of the entries below them. A page of an area without access stays where it is.
 //! Source: Linux 6.12 mm/mprotect.c do_mprotect_pkey(), mprotect_fixup(), change_pte_range().
 
-use super::area_map::MAX_AREAS;
 use super::fault::rights_of;
 use super::page_table::{Owner, Rights};
 use super::usage::Limits;
@@ -105,7 +104,7 @@ impl State {
         if flags == area.flags {
             return Ok(());
         }
-        if self.areas.len() + self.areas.cuts(start, end) > MAX_AREAS {
+        if self.areas.len() + self.areas.cuts(start, end) > self.areas.most() {
             return Err(Errno::ENOMEM);
         }
         let pages = (end - start) / PAGE_SIZE;

@@ -3,7 +3,6 @@
 //! Owns the order in which areas, pages and tables go.
 //! Source: Linux 6.12 mm/mmap.c do_vmi_munmap(), do_vmi_align_munmap(), exit_mmap(); mm/memory.c zap_pte_range().
 
-use super::area_map::MAX_AREAS;
 use super::layout::TASK_SIZE;
 use super::vma::Vma;
 use super::{Mm, State};
@@ -32,7 +31,7 @@ impl State {
     /// Unmaps whatever is mapped in `[start, end)`.
     pub(super) fn unmap(&mut self, start: u64, end: u64) -> Result<(), Errno> {
         let is_middle = self.areas.containing(start).is_some_and(|area| area.start < start && end < area.end);
-        if is_middle && self.areas.len() >= MAX_AREAS {
+        if is_middle && self.areas.len() >= self.areas.most() {
             return Err(Errno::ENOMEM);
         }
         let mut is_changed = false;

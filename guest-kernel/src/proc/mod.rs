@@ -21,6 +21,8 @@ mod pid_files;
 mod root_dir;
 mod root_files;
 mod sys_dir;
+mod sys_table;
+mod sys_values;
 #[cfg(test)]
 mod tests;
 mod view;

@@ -13,7 +13,8 @@ use procfs_core::root::{ENTRIES, Kind, Node as What};
 use super::links::{RootLink, RootText};
 use super::pid_dir::{PidDir, Place, parse_number};
 use super::root_files::RootFile;
-use super::sys_dir::{self, SysDir};
+use super::sys_dir::SysDir;
+use super::sys_table;
 use super::{FIRST_STATIC_INO, MAGIC, ProcFs, ROOT_INO, TaskId};
 use crate::fs::kernfs::{Attributes, Dir, Directory, Entry, File, Name, Node, Symlink};
 use crate::task::ThreadGroup;
@@ -40,7 +41,7 @@ impl RootDir {
         let make = |(at, entry): (usize, &'static procfs_core::root::Entry)| -> Arc<dyn Inode> {
             let (fs, ino) = (fs.clone(), ino_of(at));
             let text = match (entry.node, entry.kind) {
-                (_, Kind::Dir) => return Arc::new(Dir(SysDir { fs, ino, above: ROOT_INO, at: &sys_dir::SYS })),
+                (_, Kind::Dir) => return Arc::new(Dir(SysDir { fs, ino, above: ROOT_INO, at: &sys_table::SYS })),
                 (_, Kind::Single | Kind::Records) => return Arc::new(File(RootFile { fs, ino, entry })),
                 (_, Kind::Link(text)) => RootText::Fixed(text),
                 (What::ThreadSelf, Kind::ReaderLink) => RootText::Thread,

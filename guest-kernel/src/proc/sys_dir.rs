@@ -1,169 +1,34 @@
-//! `/proc/sys`: the values that sysctl(8) shows.
+//! `/proc/sys` as directories and files: listing, permission, reads, writes, polling.
 //!
-//! Owns the tree and where each value comes from. Names are sorted as Linux lists them within a directory: in the order of
-//! the table.
-//! Source: Linux 6.12 fs/proc/proc_sysctl.c, kernel/sysctl.c, kernel/utsname_sysctl.c, drivers/char/random.c; proc_sys(5).
+//! Names and values are `sys_table`'s, texts and the rules of writing `procfs_core::sys`'s.
+//! Source: Linux 6.12 fs/proc/proc_sysctl.c proc_sys_permission(), test_perm(), proc_sys_call_handler(), proc_sys_poll(),
+//! proc_sys_setattr(); kernel/utsname_sysctl.c proc_do_uts_string(); kernel/ucount.c set_permissions().
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt::Write;
 
 use procfs_core::Errno;
-use procfs_core::Sink;
+use procfs_core::sys::write::{Numbers, Strictness, write_numbers, write_text};
 use procfs_core::sys::{Value, render_from};
+use procfs_core::user_memory::CopyOut;
 
+use super::sys_table::{Item, Knob, Named, Rights, Source};
+use super::sys_values;
 use super::{MAGIC, ProcFs};
-use crate::cred::Cred;
+use crate::cred::{Capability, Cred, KGid, KUid};
 use crate::fs::kernfs::{
-    Attributes, Content, Dir, Directory, Entry, File, FileNode, Name, Node, SeekRule, Small, Writer,
+    Attributes, Content, Dir, Directory, Entry, File, FileNode, Name, Node, Poll, Raw, SeekRule, Writer,
 };
-use crate::kernel::Kernel;
-use crate::mm::{MAX_AREAS, MMAP_MIN_ADDR};
-use crate::ns::UtsField;
-use crate::syscall;
-use crate::vfs::{FileKind, Inode, OpenFlags};
+use crate::kernel::{Kept, Kernel};
+use crate::ns::{UtsField, UtsNs};
+use crate::sched::PollTable;
+use crate::task::current;
+use crate::vfs::{Access, FileKind, Inode, OpenFlags, PollEvents, SetAttr};
 
-/// What stands under a name.
-pub(super) enum Item {
-    /// Further names.
-    Dir(&'static [Named]),
-    /// A number that never changes.
-    Number(i64),
-    /// Several.
-    Numbers(&'static [i64]),
-    /// A text that never changes.
-    Text(&'static str),
-    /// A text made for each read.
-    Made(fn(&Kernel, &mut Vec<u8>)),
-    /// Host or domain name, which may be written.
-    UtsName(UtsField),
-}
-
-/// A name and what stands under it.
-pub(super) struct Named {
-    name: &'static str,
-    item: Item,
-}
-
-const fn named(name: &'static str, item: Item) -> Named {
-    Named { name, item }
-}
-
-/// `/proc/sys`.
-pub(super) static SYS: Item = Item::Dir(&[
-    named("fs", Item::Dir(FS)),
-    named("kernel", Item::Dir(KERNEL)),
-    named("net", Item::Dir(&[named("core", Item::Dir(&[named("somaxconn", Item::Number(4096))]))])),
-    named("user", Item::Dir(USER)),
-    named("vm", Item::Dir(VM)),
-]);
-
-const FS: &[Named] = &[
-    named("file-max", Item::Number(i64::MAX)),
-    named("file-nr", Item::Made(|kernel, out| render_from(Value::Numbers(&[open_files(kernel), 0, i64::MAX]), 0, out))),
-    named("nr_open", Item::Number(1 << 20)),
-    named("overflowgid", Item::Number(65534)),
-    named("overflowuid", Item::Number(65534)),
-    named("pipe-max-size", Item::Number(1 << 20)),
-    named("protected_hardlinks", Item::Number(0)),
-    named("protected_symlinks", Item::Number(0)),
-    named("suid_dumpable", Item::Number(0)),
-];
-
-const KERNEL: &[Named] = &[
-    named("cap_last_cap", Item::Number(40)),
-    named("core_pattern", Item::Text("core")),
-    named("core_uses_pid", Item::Number(0)),
-    named("domainname", Item::UtsName(UtsField::Domain)),
-    named("hostname", Item::UtsName(UtsField::Host)),
-    named("ngroups_max", Item::Number(65536)),
-    named(
-        "ns_last_pid",
-        Item::Made(|kernel, out| render_from(Value::Numbers(&[i64::from(kernel.pid_ns.last())]), 0, out)),
-    ),
-    named("osrelease", Item::Made(|_, out| render_from(Value::Text(syscall::RELEASE), 0, out))),
-    named("ostype", Item::Text("Linux")),
-    named("overflowgid", Item::Number(65534)),
-    named("overflowuid", Item::Number(65534)),
-    named("pid_max", Item::Number(crate::pid::PID_MAX as i64)),
-    named("printk", Item::Numbers(&[4, 4, 1, 7])),
-    named("random", Item::Dir(RANDOM)),
-    named("randomize_va_space", Item::Number(2)),
-    named("tainted", Item::Number(0)),
-    named(
-        "threads-max",
-        Item::Made(|_, out| {
-            let pages = crate::phys::ram_stats().total_pages;
-            let most = i64::try_from((pages / 32).max(20)).unwrap_or(i64::MAX);
-            render_from(Value::Numbers(&[most]), 0, out);
-        }),
-    ),
-    named("version", Item::Made(|_, out| render_from(Value::Text(syscall::VERSION), 0, out))),
-];
-
-const RANDOM: &[Named] = &[
-    named("boot_id", Item::Made(|_, out| put_uuid(boot_id(), out))),
-    named("entropy_avail", Item::Number(256)),
-    named("poolsize", Item::Number(256)),
-    named("urandom_min_reseed_secs", Item::Number(60)),
-    named("uuid", Item::Made(|_, out| put_uuid(random_uuid(), out))),
-    named("write_wakeup_threshold", Item::Number(256)),
-];
-
-/// No namespace of these kinds can be made.
-const USER: &[Named] = &[
-    named("max_cgroup_namespaces", Item::Number(0)),
-    named("max_ipc_namespaces", Item::Number(0)),
-    named("max_mnt_namespaces", Item::Number(0)),
-    named("max_net_namespaces", Item::Number(0)),
-    named("max_pid_namespaces", Item::Number(0)),
-    named("max_time_namespaces", Item::Number(0)),
-    named("max_user_namespaces", Item::Number(0)),
-    named("max_uts_namespaces", Item::Number(0)),
-];
-
-const VM: &[Named] = &[
-    named("max_map_count", Item::Number(MAX_AREAS as i64)),
-    named("mmap_min_addr", Item::Number(MMAP_MIN_ADDR as i64)),
-    named("nr_hugepages", Item::Number(0)),
-    named("overcommit_memory", Item::Number(1)),
-    named("overcommit_ratio", Item::Number(50)),
-    named("panic_on_oom", Item::Number(0)),
-    named("swappiness", Item::Number(60)),
-];
-
-fn open_files(kernel: &Kernel) -> i64 {
-    let tables = kernel.tasks.groups(&kernel.pid_ns);
-    let count: usize = tables.iter().filter_map(|group| group.leader()?.files()).map(|files| files.count()).sum();
-    i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-fn random_uuid() -> [u8; 16] {
-    let mut bytes = [0; 16];
-    crate::fs::random::fill(&mut bytes);
-    // RFC 9562: version 4, variant 10.
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    bytes
-}
-
-/// The same for as long as the kernel runs.
-fn boot_id() -> [u8; 16] {
-    static BOOT_ID: spin::Once<[u8; 16]> = spin::Once::new();
-    *BOOT_ID.call_once(random_uuid)
-}
-
-fn put_uuid(bytes: [u8; 16], out: &mut Vec<u8>) {
-    let mut text = alloc::string::String::with_capacity(37);
-    for (at, byte) in bytes.iter().enumerate() {
-        if matches!(at, 4 | 6 | 8 | 10) {
-            text.push('-');
-        }
-        let _ = write!(text, "{byte:02x}");
-    }
-    out.put_str(&text);
-    out.put_byte(b'\n');
-}
+/// The longest host or domain name (__NEW_UTS_LEN).
+const UTS_NAME_MAX: usize = 64;
+/// No buffer may have this size (KMALLOC_MAX_SIZE).
+const BUFFER_END: usize = 4 << 20;
 
 /// A directory of `/proc/sys`.
 pub(super) struct SysDir {
@@ -184,14 +49,40 @@ impl SysDir {
     }
 }
 
+/// Whether the bits of `mode` that are for `cred` allow all of `mask`; no capability overrides them (test_perm()).
+fn test_perm(mode: u16, cred: &Cred, mask: Access) -> bool {
+    let granted = if cred.euid == KUid::ROOT {
+        mode >> 6
+    } else if cred.egid == KGid::ROOT || cred.groups.contains(&KGid::ROOT) {
+        mode >> 3
+    } else {
+        mode
+    };
+    mask.bits() & !u32::from(granted) & 7 == 0
+}
+
 impl Node for SysDir {
     fn attributes(&self) -> Attributes {
-        Attributes { nlink: 1, ..self.fs.static_attributes(self.ino, 0o555) }
+        self.fs.static_attributes(self.ino, 0o555)
+    }
+
+    fn permission(&self, _: FileKind, cred: &Cred, mask: Access) -> Result<(), Errno> {
+        if test_perm(0o555, cred, mask) { Ok(()) } else { Err(Errno::EACCES) }
+    }
+
+    fn set_attr(&self, attr: &SetAttr) -> Result<(), Errno> {
+        refuse_change(attr)
     }
 
     fn magic(&self) -> u32 {
         MAGIC
     }
+}
+
+/// proc_sys_setattr()
+fn refuse_change(attr: &SetAttr) -> Result<(), Errno> {
+    let is_refused = attr.mode.is_some() || attr.uid.is_some() || attr.gid.is_some();
+    if is_refused { Err(Errno::EPERM) } else { Ok(()) }
 }
 
 impl Directory for SysDir {
@@ -200,7 +91,7 @@ impl Directory for SysDir {
         let (entry, fs, ino) = (&self.entries()[at], self.fs.clone(), self.ino_of(at));
         Ok(match &entry.item {
             Item::Dir(_) => Arc::new(Dir(SysDir { fs, ino, above: self.ino, at: &entry.item })),
-            item => Arc::new(File(SysFile { fs, ino, item })),
+            Item::Value(knob) => Arc::new(File(SysFile { fs, ino, knob })),
         })
     }
 
@@ -226,14 +117,34 @@ impl Directory for SysDir {
 struct SysFile {
     fs: Arc<ProcFs>,
     ino: u64,
-    item: &'static Item,
+    knob: &'static Knob,
+}
+
+/// Whether `cred` has all of `mask` on `knob` (sysctl_perm()).
+fn sysctl_perm(knob: &Knob, cred: &Cred, mask: Access) -> bool {
+    let mode = match knob.rights {
+        Rights::Root => knob.mode,
+        Rights::UserNs if cred.has_in(&cred.user_ns, Capability::SysResource) => knob.mode >> 6 & 7,
+        Rights::UserNs => knob.mode & 4,
+    };
+    match knob.rights {
+        Rights::Root => test_perm(mode, cred, mask),
+        Rights::UserNs => mask.bits() & !u32::from(mode) & 7 == 0,
+    }
 }
 
 impl Node for SysFile {
     fn attributes(&self) -> Attributes {
-        // Values that nothing can change are shown as Linux shows its constants.
-        let mode = if matches!(self.item, Item::UtsName(_)) { 0o644 } else { 0o444 };
-        self.fs.static_attributes(self.ino, mode)
+        self.fs.static_attributes(self.ino, self.knob.mode)
+    }
+
+    fn permission(&self, _: FileKind, cred: &Cred, mask: Access) -> Result<(), Errno> {
+        let is_allowed = !mask.contains(Access::EXEC) && sysctl_perm(self.knob, cred, mask);
+        if is_allowed { Ok(()) } else { Err(Errno::EACCES) }
+    }
+
+    fn set_attr(&self, attr: &SetAttr) -> Result<(), Errno> {
+        refuse_change(attr)
     }
 
     fn magic(&self) -> u32 {
@@ -243,56 +154,192 @@ impl Node for SysFile {
 
 impl FileNode for SysFile {
     fn open(&self, _: OpenFlags, _: &Arc<Cred>) -> Result<Content, Errno> {
-        let kernel = self.fs.kernel;
-        let content = Content::small(SysValue { kernel, item: self.item });
-        Ok(match self.item {
-            Item::UtsName(field) => content.with_writer(UtsWriter { kernel, field: *field }),
-            _ => content,
-        })
+        let open = Open { kernel: self.fs.kernel, ino: self.ino, knob: self.knob };
+        let poll = SysPoll { seen: open.event().map_or(0, |(ns, field)| ns.event(field).count()), open };
+        Ok(Content::raw(open).with_writer(open).with_poll(poll))
     }
 }
 
-struct SysValue {
+/// An open file of `/proc/sys`.
+#[derive(Clone, Copy)]
+struct Open {
     kernel: &'static Kernel,
-    item: &'static Item,
+    ino: u64,
+    knob: &'static Knob,
 }
 
-impl Small for SysValue {
+impl Open {
+    /// What each read and write checks again (proc_sys_call_handler()).
+    fn check_access(&self, mask: Access, count: usize) -> Result<(), Errno> {
+        if !sysctl_perm(self.knob, &current().cred(), mask) {
+            return Err(Errno::EPERM);
+        }
+        if count >= BUFFER_END { Err(Errno::ENOMEM) } else { Ok(()) }
+    }
+
+    fn numbers(&self, initial: &[i64]) -> Vec<i64> {
+        match self.kernel.sysctls.kept(self.ino) {
+            Some(Kept::Numbers(numbers)) => numbers,
+            _ => initial.to_vec(),
+        }
+    }
+
+    fn text(&self, initial: &str) -> Vec<u8> {
+        match self.kernel.sysctls.kept(self.ino) {
+            Some(Kept::Text(text)) => text,
+            _ => initial.as_bytes().to_vec(),
+        }
+    }
+
+    fn render(&self, pos: u64, out: &mut Vec<u8>) {
+        let mut put = |rule, numbers: &[i64]| {
+            let is_unsigned = matches!(rule, Numbers::Ulong { .. });
+            let value = if is_unsigned { Value::Unsigned(numbers) } else { Value::Numbers(numbers) };
+            render_from(value, pos, out);
+        };
+        match &self.knob.source {
+            Source::Kept { initial, rule, .. } => put(*rule, &self.numbers(initial)),
+            Source::Live { rule, get, .. } => put(*rule, &[get(self.kernel)]),
+            Source::Made(make) => put(Numbers::ANY_INT, &make(self.kernel)),
+            Source::KeptText { initial, .. } => render_from(Value::Text(&self.text(initial)), pos, out),
+            Source::MadeText(make) => render_from(Value::Text(&make(self.kernel)), pos, out),
+            Source::UtsName(field) => render_from(Value::Text(&self.uts_name(*field)), pos, out),
+            Source::Command(_) => {}
+        }
+    }
+
+    fn uts_name(&self, field: UtsField) -> Vec<u8> {
+        let name = self.uts_ns().name();
+        match field {
+            UtsField::Host => name.hostname,
+            UtsField::Domain => name.domainname,
+        }
+    }
+
+    fn uts_ns(&self) -> Arc<UtsNs> {
+        self.kernel.initial_ns.uts.clone()
+    }
+
+    /// Whose changes poll(2) tells.
+    fn event(&self) -> Option<(Arc<UtsNs>, UtsField)> {
+        if let Source::UtsName(field) = self.knob.source { Some((self.uts_ns(), field)) } else { None }
+    }
+
+    fn strictness(&self) -> Strictness {
+        if sys_values::writes_strict(self.kernel) == 1 { Strictness::Strict } else { Strictness::Legacy }
+    }
+
+    fn set_numbers(
+        &self,
+        bytes: &[u8],
+        pos: u64,
+        initial: &[i64],
+        rule: Numbers,
+        accept: Option<fn(&[i64]) -> bool>,
+    ) -> Result<usize, Errno> {
+        let mut numbers = self.numbers(initial);
+        let written = write_numbers(bytes, pos, self.strictness(), rule, &mut numbers);
+        // Where the numbers depend on each other, all are set or none.
+        if let Some(accept) = accept {
+            written.result?;
+            if !accept(&numbers) {
+                return Err(Errno::EINVAL);
+            }
+        }
+        if written.replaced > 0 {
+            self.kernel.sysctls.keep(self.ino, Kept::Numbers(numbers));
+        }
+        written.result
+    }
+}
+
+impl Raw for Open {
+    fn read(&mut self, pos: &mut u64, want: usize, copy: &mut CopyOut<'_>) -> Result<usize, Errno> {
+        self.check_access(Access::READ, want)?;
+        let mut text = Vec::new();
+        self.render(*pos, &mut text);
+        text.truncate(want);
+        if copy(&text) < text.len() {
+            return Err(Errno::EFAULT);
+        }
+        *pos += text.len() as u64;
+        Ok(text.len())
+    }
+
     fn seek_rule(&self) -> SeekRule {
         SeekRule::Unbounded
     }
+}
 
-    fn show(&mut self, pos: u64, out: &mut Vec<u8>) -> Result<(), Errno> {
-        match self.item {
-            Item::Number(number) if pos == 0 => render_from(Value::Numbers(&[*number]), 0, out),
-            Item::Numbers(numbers) if pos == 0 => render_from(Value::Numbers(numbers), 0, out),
-            Item::Number(_) | Item::Numbers(_) | Item::Dir(_) => {}
-            Item::Text(text) => render_from(Value::Text(text.as_bytes()), 0, out),
-            Item::Made(make) => make(self.kernel, out),
-            Item::UtsName(field) => {
-                let uts = self.kernel.initial_ns.uts.name();
-                let name = if *field == UtsField::Host { &uts.hostname } else { &uts.domainname };
-                render_from(Value::Text(name), 0, out);
-            }
+impl Writer for Open {
+    fn check(&mut self, count: usize) -> Result<(), Errno> {
+        self.check_access(Access::WRITE, count)
+    }
+
+    fn write(&mut self, bytes: &[u8], count: usize, pos: u64) -> Result<usize, Errno> {
+        // What was not fetched counts as taken.
+        Ok(self.set(bytes, pos)? + (count - bytes.len()))
+    }
+
+    fn moves_offset(&self) -> bool {
+        match &self.knob.source {
+            Source::Kept { rule, .. } | Source::Live { rule, .. } | Source::Command(rule) => rule.moves_offset(),
+            _ => true,
         }
-        Ok(())
     }
 }
 
-struct UtsWriter {
-    kernel: &'static Kernel,
-    field: UtsField,
+impl Open {
+    /// How many of `bytes` are taken.
+    fn set(&self, bytes: &[u8], pos: u64) -> Result<usize, Errno> {
+        let strictness = self.strictness();
+        match &self.knob.source {
+            Source::Kept { initial, rule, accept } => self.set_numbers(bytes, pos, initial, *rule, *accept),
+            Source::Live { rule, set, .. } => {
+                let mut number = [0];
+                let written = write_numbers(bytes, pos, strictness, *rule, &mut number);
+                if written.replaced > 0 {
+                    set(self.kernel, number[0]);
+                }
+                written.result
+            }
+            Source::Command(rule) => write_numbers(bytes, pos, strictness, *rule, &mut [0]).result,
+            Source::KeptText { initial, max } => {
+                let mut text = self.text(initial);
+                let (taken, is_set) = write_text(bytes, pos, strictness, *max, &mut text);
+                if is_set {
+                    self.kernel.sysctls.keep(self.ino, Kept::Text(text));
+                }
+                Ok(taken)
+            }
+            Source::UtsName(field) => {
+                let mut name = self.uts_name(*field);
+                let (taken, _) = write_text(bytes, pos, strictness, UTS_NAME_MAX, &mut name);
+                self.uts_ns().set(*field, name);
+                Ok(taken)
+            }
+            Source::Made(_) | Source::MadeText(_) => Err(Errno::EINVAL),
+        }
+    }
 }
 
-impl Writer for UtsWriter {
-    fn write(&mut self, bytes: &[u8], count: usize, pos: u64) -> Result<usize, Errno> {
-        const NAME_MAX: usize = 64;
-        if pos != 0 {
-            return Ok(count);
+/// What an open file tells poll(2): always ready, and once for each change of a name.
+struct SysPoll {
+    open: Open,
+    seen: u64,
+}
+
+impl Poll for SysPoll {
+    fn poll(&mut self, table: Option<&mut PollTable>) -> PollEvents {
+        let Some((ns, field)) = self.open.event() else { return PollEvents::ALWAYS_READY };
+        let event = ns.event(field);
+        if let Some(table) = table {
+            table.register(event.changed());
         }
-        let end = bytes.iter().position(|&byte| byte == 0 || byte == b'\n').unwrap_or(bytes.len()).min(NAME_MAX);
-        let name = bytes[..end].to_vec();
-        self.kernel.initial_ns.uts.set(self.field, name);
-        Ok(count)
+        let count = event.count();
+        if core::mem::replace(&mut self.seen, count) == count {
+            return PollEvents::ALWAYS_READY;
+        }
+        PollEvents::IN | PollEvents::RDNORM | PollEvents::ERR | PollEvents::PRI
     }
 }

@@ -145,16 +145,3 @@ fn a_reaped_task_is_gone_from_open_files_too_and_its_number_does_not_alias() {
     let stat = dir.inode().getattr().unwrap();
     assert_eq!((stat.uid.0, stat.gid.0), (0, 0));
 }
-
-#[test]
-fn numbers_of_sysctl_are_seen_from_the_start_only() {
-    let fixture = Fixture::new();
-    let file = fixture.open("/proc/sys/kernel/pid_max").unwrap();
-    let mut two = [0; 2];
-    assert_eq!(file.read(&mut IoDst::kernel(&mut two)), Ok(2));
-    assert_eq!(file.read(&mut IoDst::kernel(&mut two)), Ok(0));
-    let host = fixture.context.open(b"/proc/sys/kernel/hostname", OpenFlags::RDWR, 0).unwrap();
-    assert_eq!(host.write(&mut crate::mm::IoSrc::kernel(b"other\n")), Ok(6));
-    assert_eq!(fixture.content("/proc/sys/kernel/hostname").unwrap(), "other\n");
-    assert_eq!(fixture.content("/proc/cmdline").unwrap(), "quiet\n");
-}

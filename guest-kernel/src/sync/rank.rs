@@ -39,6 +39,8 @@ impl Rank {
     pub const UTS: Rank = Rank(1_110);
     /// The load average.
     pub const LOAD: Rank = Rank(1_120);
+    /// What `/proc/sys` keeps.
+    pub const SYSCTLS: Rank = Rank(1_125);
     /// The count of unknown system calls.
     pub const UNKNOWN_SYSCALLS: Rank = Rank(1_130);
     /// Sleepers on futexes.

@@ -4,6 +4,7 @@
 //! Source: Linux 6.12 fs/fcntl.c, fs/file.c, fs/locks.c.
 
 use alloc::sync::Arc;
+use core::sync::atomic::Ordering::Relaxed;
 
 use linux_raw_sys::general::{
     F_DUPFD, F_DUPFD_CLOEXEC, F_DUPFD_QUERY, F_GETFD, F_GETFL, F_GETLK, F_GETOWN, F_GETPIPE_SZ, F_OFD_GETLK,
@@ -95,7 +96,10 @@ pub fn sys_fcntl(task: &Arc<Task>, args: &Args) -> SyscallResult {
         F_GETFL => Ok(file.flags().bits().into()),
         F_SETFL => set_flags(task, &file, args.uint(2)),
         F_GETPIPE_SZ => Ok(pipe_of(&file)?.pipe().size() as u64),
-        F_SETPIPE_SZ => Ok(pipe_of(&file)?.pipe().set_size(args.uint(2).into(), &task.cred())? as u64),
+        F_SETPIPE_SZ => {
+            let most = task.kernel.sysctls.pipe_max_bytes.load(Relaxed).into();
+            Ok(pipe_of(&file)?.pipe().set_size(args.uint(2).into(), most, &task.cred())? as u64)
+        }
         F_GETOWN => Ok(0),
         F_GETLK | F_SETLK | F_SETLKW | F_OFD_GETLK | F_OFD_SETLK | F_OFD_SETLKW => Err(Errno::ENOLCK),
         _ => Err(Errno::EINVAL),

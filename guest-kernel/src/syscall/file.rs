@@ -3,6 +3,7 @@
 //! Source: Linux 6.12 fs/open.c, fs/read_write.c ksys_lseek(), fs/ioctl.c do_vfs_ioctl(), fs/sync.c, mm/fadvise.c.
 
 use alloc::sync::Arc;
+use core::sync::atomic::Ordering::Relaxed;
 
 use linux_raw_sys::general::{AT_FDCWD, O_CREAT, O_LARGEFILE, O_TRUNC, O_WRONLY};
 use linux_raw_sys::ioctl::{FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIONREAD};
@@ -18,9 +19,10 @@ const CLOSE_RANGE_UNSHARE: u32 = 2;
 /// linux/close_range.h
 const CLOSE_RANGE_CLOEXEC: u32 = 4;
 
-/// How many descriptors the caller may have (`RLIMIT_NOFILE`).
+/// Below which number the caller may have descriptors (`RLIMIT_NOFILE`, /proc/sys/fs/nr_open).
 pub(super) fn descriptor_limit(task: &Task) -> u64 {
-    task.group.limits.lock().get(Resource::Nofile).soft
+    let most = task.kernel.sysctls.nr_open.load(Relaxed).into();
+    task.group.limits.lock().get(Resource::Nofile).soft.min(most)
 }
 
 /// Gives `file` a descriptor.

@@ -9,7 +9,6 @@ use procfs_core::Errno;
 
 use super::{Args, SyscallResult, mm_of};
 use crate::cred::{Capabilities, Capability, Cred, KGid, KUid};
-use crate::mm::Dumpable;
 use crate::task::Task;
 
 const KEEP: u32 = u32::MAX;
@@ -77,7 +76,7 @@ fn commit(task: &Task, old: &Cred, mut new: Cred) -> SyscallResult {
     if identity(old) != identity(&new)
         && let Some(mm) = task.mm()
     {
-        mm.set_dumpable(Dumpable::No);
+        mm.set_dumpable(task.kernel.sysctls.dumpable_after_change());
     }
     task.set_cred(new);
     Ok(0)

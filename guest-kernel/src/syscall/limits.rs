@@ -3,14 +3,13 @@
 //! Source: Linux 6.12 kernel/sys.c do_prlimit(); getrlimit(2), getpriority(2), sched_setaffinity(2).
 
 use alloc::sync::Arc;
+use core::sync::atomic::Ordering::Relaxed;
 
 use procfs_core::Errno;
 
 use super::{Args, SyscallResult, mm_of, write_words};
 use crate::cred::Capability;
 use crate::task::{Resource, Rlimit, Task};
-
-const NR_OPEN: u64 = 1_048_576;
 
 fn find(task: &Arc<Task>, nr: i32) -> Result<Arc<Task>, Errno> {
     if nr == 0 {
@@ -35,7 +34,7 @@ fn exchange(task: &Arc<Task>, target: &Task, number: u32, new: Option<Rlimit>) -
     if new.soft > new.hard {
         return Err(Errno::EINVAL);
     }
-    if number == Resource::Nofile as usize && new.hard > NR_OPEN {
+    if number == Resource::Nofile as usize && new.hard > u64::from(target.kernel.sysctls.nr_open.load(Relaxed)) {
         return Err(Errno::EPERM);
     }
     if new.hard > old.hard && !may_raise {

@@ -16,7 +16,6 @@ use crate::cred::{Capability, Cred, KUid};
 use crate::fd::FdTable;
 use crate::kernel::Kernel;
 use crate::mm::{MmUser, TASK_SIZE};
-use crate::phys::ram_stats;
 use crate::pid::Pid;
 use crate::platform::{self, UserContext};
 use crate::sched::{self, Priority, Thread, WaitMode};
@@ -149,13 +148,6 @@ fn check(flags: CloneFlags) -> Result<(), Errno> {
     Ok(())
 }
 
-/// How many tasks there may be: their stacks take an eighth of RAM at most (set_max_threads()).
-fn max_threads() -> u64 {
-    const STACK_PAGES_TIMES_EIGHT: u64 = 32;
-    const LEAST: u64 = 20;
-    (ram_stats().total_pages / STACK_PAGES_TIMES_EIGHT).max(LEAST)
-}
-
 /// copy_process()'s checks of `RLIMIT_NPROC` and the number of tasks.
 fn check_limits(parent: &Arc<Task>) -> Result<(), Errno> {
     let kernel = parent.kernel;
@@ -172,7 +164,7 @@ fn check_limits(parent: &Arc<Task>) -> Result<(), Errno> {
         }
     }
     let tasks = kernel.counters.tasks.load(Relaxed);
-    if tasks as u64 >= max_threads() { Err(Errno::EAGAIN) } else { Ok(()) }
+    if kernel.sysctls.has_room_for_task(tasks) { Ok(()) } else { Err(Errno::EAGAIN) }
 }
 
 fn child_context(parent: &Arc<Task>, request: &CloneRequest) -> UserContext {

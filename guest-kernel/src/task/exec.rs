@@ -186,6 +186,7 @@ pub fn load(
     let (cred, is_secure) = new_credentials(&context.cred, &file);
     let entropy = entropy();
     let mm = Mm::new()?;
+    mm.limit_areas(kernel.sysctls.max_map_count.clone());
     mm.set_stack_limit(limits.stack);
     let arguments = Arguments { filename: request.path, argv: &argv, envp: &request.envp };
     let strings = init_stack::place_strings(&mm, &arguments, image.has_executable_stack(), &entropy, limits)?;
@@ -207,7 +208,7 @@ pub fn load(
     };
     let stack = init_stack::build(&mm, &arguments, &strings, &loaded, &aux, &entropy).map_err(Failure::Fatal)?;
     let readable = file.inode().permission(&context.cred, Access::READ).is_ok();
-    mm.set_dumpable(if is_secure || !readable { Dumpable::No } else { Dumpable::User });
+    mm.set_dumpable(if is_secure || !readable { kernel.sysctls.dumpable_after_change() } else { Dumpable::User });
     drop(mm.set_exe(Some(file)));
     let name = request.path.rsplit(|&b| b == b'/').next().unwrap_or(request.path);
     Ok(Program { mm, context: UserContext::new_user(loaded.start, stack), comm: Comm::new(name), cred })

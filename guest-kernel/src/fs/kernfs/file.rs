@@ -76,6 +76,20 @@ pub trait Writer: Send {
         PAGE_SIZE
     }
 
+    /// What is asked before anything is fetched from the writer.
+    ///
+    /// # Errors
+    /// The file's own.
+    fn check(&mut self, count: usize) -> Result<(), Errno> {
+        let _ = count;
+        Ok(())
+    }
+
+    /// Whether a write moves the offset of the open file.
+    fn moves_offset(&self) -> bool {
+        true
+    }
+
     /// Takes a write of `count` bytes at `pos`, of which the first are `bytes`; returns what write(2) returns.
     ///
     /// # Errors
@@ -256,6 +270,7 @@ impl FileOps for OpenFile {
         let mut state = self.state.lock();
         let writer = state.writer.as_mut().ok_or(Errno::EINVAL)?;
         let count = src.remaining();
+        writer.check(count)?;
         let wanted = count.min(writer.limit());
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(wanted).map_err(|_| Errno::ENOMEM)?;
@@ -264,7 +279,9 @@ impl FileOps for OpenFile {
             return Err(Errno::EFAULT);
         }
         let written = writer.write(&bytes, count, *pos)?;
-        *pos += written as u64;
+        if writer.moves_offset() {
+            *pos += written as u64;
+        }
         Ok(written)
     }
 

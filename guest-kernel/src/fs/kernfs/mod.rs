@@ -99,13 +99,16 @@ pub trait Node: Send + Sync + 'static {
         permission::generic_permission(&self.attributes().metadata(kind), cred, mask)
     }
 
+    /// chmod(2) is refused, all else is taken and has no effect (Linux 6.12 fs/proc/base.c proc_setattr()).
+    ///
+    /// # Errors
+    /// `EPERM`.
+    fn set_attr(&self, attr: &SetAttr) -> Result<(), Errno> {
+        if attr.mode.is_some() { Err(Errno::EPERM) } else { Ok(()) }
+    }
+
     /// The magic number of the file system (linux/magic.h).
     fn magic(&self) -> u32;
-}
-
-/// chmod(2) is refused, all else is taken and has no effect (Linux 6.12 fs/proc/base.c proc_setattr()).
-fn set_attr(attr: &SetAttr) -> Result<(), Errno> {
-    if attr.mode.is_some() { Err(Errno::EPERM) } else { Ok(()) }
 }
 
 fn statfs(node: &impl Node) -> StatFs {
@@ -137,7 +140,7 @@ macro_rules! common_methods {
         }
 
         fn set_attr(&self, attr: &SetAttr) -> Result<(), Errno> {
-            super::set_attr(attr)
+            self.0.set_attr(attr)
         }
 
         fn statfs(&self) -> Result<StatFs, Errno> {
