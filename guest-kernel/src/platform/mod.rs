@@ -6,6 +6,7 @@
 //! Invariants: kernel code runs with interrupts off and is never preempted; interrupts are taken in user mode, in `idle`
 //! and in `poll_interrupts`. The kernel never dereferences a user address, so a page fault of its own is a bug.
 
+mod bytes;
 pub mod context;
 pub mod descriptors;
 mod fpu;
