@@ -6,6 +6,7 @@
 //! Invariants: kernel code runs with interrupts off and is never preempted; interrupts are taken in user mode, in `idle`
 //! and in `poll_interrupts`. The kernel never dereferences a user address, so a page fault of its own is a bug.
 
+#[cfg(any(target_os = "none", test))]
 mod bytes;
 pub mod context;
 pub mod descriptors;

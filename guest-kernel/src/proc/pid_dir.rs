@@ -75,7 +75,7 @@ impl Node for PidDir {
         if self.0.scope == Scope::Pid {
             self.0.id.resolve()?;
         }
-        permission::generic_permission(&self.attributes().metadata(kind), cred, mask)
+        permission::generic_permission(&self.0.attributes(0, 0o555, true).metadata(kind), cred, mask)
     }
 
     fn magic(&self) -> u32 {
@@ -122,6 +122,10 @@ impl Directory for PidDir {
         }
         let leader = self.0.id.task().and_then(|task| task.group.leader());
         leader.map_or(ROOT_INO, |leader| TaskId::of(&leader).ino(number_of_dir(What::Task)))
+    }
+
+    fn keeps_entries(&self) -> bool {
+        true
     }
 }
 
@@ -190,6 +194,10 @@ impl Directory for TaskDir {
 
     fn parent_ino(&self) -> u64 {
         self.0.ino(0)
+    }
+
+    fn keeps_entries(&self) -> bool {
+        true
     }
 }
 

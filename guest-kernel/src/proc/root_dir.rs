@@ -16,10 +16,13 @@ use super::root_files::RootFile;
 use super::sys_dir::SysDir;
 use super::sys_table;
 use super::{FIRST_STATIC_INO, MAGIC, ProcFs, ROOT_INO, TaskId};
+use crate::cred::Cred;
 use crate::fs::kernfs::{Attributes, Dir, Directory, Entry, File, Name, Node, Symlink};
 use crate::task::ThreadGroup;
-use crate::vfs::{FileKind, Inode};
+use crate::vfs::{Access, FileKind, Inode, permission};
 
+/// Permission bits of `/proc`.
+const MODE: u16 = 0o555;
 /// The offset of `self` (FIRST_PROCESS_ENTRY); `thread-self` and then the processes follow.
 const FIRST_PROCESS: u64 = 256;
 /// The offset of process 0, which does not exist (TGID_OFFSET).
@@ -82,7 +85,12 @@ impl Node for RootDir {
         let dirs = ENTRIES.iter().filter(|entry| entry.kind == Kind::Dir).count();
         let processes = self.fs.kernel.tasks.groups(&self.fs.kernel.pid_ns).len();
         let nlink = u32::try_from(2 + dirs + processes).unwrap_or(u32::MAX);
-        Attributes { nlink, ..self.fs.static_attributes(ROOT_INO, 0o555) }
+        Attributes { nlink, ..self.fs.static_attributes(ROOT_INO, MODE) }
+    }
+
+    fn permission(&self, kind: FileKind, cred: &Cred, mask: Access) -> Result<(), Errno> {
+        // Every walk asks; the number of processes does not matter to it.
+        permission::generic_permission(&self.fs.static_attributes(ROOT_INO, MODE).metadata(kind), cred, mask)
     }
 
     fn magic(&self) -> u32 {
@@ -129,5 +137,9 @@ impl Directory for RootDir {
 
     fn parent_ino(&self) -> u64 {
         ROOT_INO
+    }
+
+    fn keeps_entries(&self) -> bool {
+        true
     }
 }

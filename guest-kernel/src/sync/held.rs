@@ -27,6 +27,11 @@ impl Held {
     }
 
     fn pop(&mut self, rank: Rank) {
+        // Nearly always the last one taken.
+        if self.count > 0 && self.ranks[self.count - 1] == rank.0 {
+            self.count -= 1;
+            return;
+        }
         let found = self.ranks[..self.count].iter().rposition(|&held| held == rank.0);
         let at = found.expect("a guard is dropped once, after its lock was taken");
         self.ranks.copy_within(at + 1..self.count, at);

@@ -15,6 +15,9 @@ use super::inode::Inode;
 use super::rank;
 use crate::sync::Mutex;
 
+/// How many names of a mount are kept.
+const RECENT_NAMES: usize = 32;
+
 struct Place {
     parent: Option<Arc<Dentry>>,
     name: Arc<[u8]>,
@@ -150,6 +153,23 @@ impl Dentry {
         };
         drop(former);
         parent.children.lock().insert(name, Arc::downgrade(self));
+    }
+}
+
+/// The names of computed trees that were looked up last, so that a program that reads them again and again does not have them made
+/// anew each time. Few, since each keeps its inode; they belong to a mount and go with it.
+#[derive(Default)]
+pub(super) struct RecentNames {
+    names: [Option<Arc<Dentry>>; RECENT_NAMES],
+    oldest: usize,
+}
+
+impl RecentNames {
+    /// Puts `dentry` in place of the oldest, which is returned to be dropped without a lock held.
+    pub(super) fn replace_oldest(&mut self, dentry: Arc<Dentry>) -> Option<Arc<Dentry>> {
+        let at = self.oldest;
+        self.oldest = (at + 1) % RECENT_NAMES;
+        self.names[at].replace(dentry)
     }
 }
 

@@ -26,6 +26,17 @@ pub enum Link {
     Jump(Path),
 }
 
+/// How long a directory entry that was found once stays valid.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Caching {
+    /// Each walk asks `lookup` again.
+    Never,
+    /// While its inode is not `is_gone`; the names looked up last are kept.
+    WhileAlive,
+    /// Until it is removed through this kernel's calls.
+    UntilRemoved,
+}
+
 /// Ownership and mode of an inode to be made.
 #[derive(Clone, Copy, Debug)]
 pub struct NewInode {
@@ -70,11 +81,9 @@ pub trait Inode: Send + Sync + Any {
         Err(Errno::ENOENT)
     }
 
-    /// Whether a directory entry found once stays valid until it is removed through this kernel's calls.
-    ///
-    /// If not, each walk asks `lookup` again.
-    fn caches_children(&self) -> bool {
-        true
+    /// How long an entry of this directory stays valid, once found.
+    fn caching(&self) -> Caching {
+        Caching::UntilRemoved
     }
 
     /// Whether a name that is not in this directory may be made; if not, `ENOENT` comes before any check of permissions.

@@ -5,6 +5,7 @@
 //! Source: Linux 6.12 fs/namei.c link_path_walk(), walk_component(), step_into(), pick_link(), follow_dotdot();
 //! path_resolution(7).
 
+use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -13,9 +14,9 @@ use procfs_core::Errno;
 
 use super::Path;
 use super::dentry::Dentry;
-use super::inode::Link;
+use super::inode::{Caching, Link};
 use super::metadata::{Access, FileKind};
-use super::mount::{MountFlags, top_of};
+use super::mount::{MountFlags, go_to_top};
 use crate::cred::Cred;
 
 /// The longest name of an entry, in bytes.
@@ -53,27 +54,38 @@ pub struct LookupContext {
 
 /// The last component of a path.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Last {
+pub(super) enum Last<'a> {
     /// There is none: the path is `/`.
     Root,
     /// `.`
     Dot,
     /// `..`
     DotDot,
-    /// A name.
-    Name(Vec<u8>),
+    /// A name, which need not be copied unless it comes from a link's text.
+    Name(Cow<'a, [u8]>),
+}
+
+impl Last<'_> {
+    fn into_owned<'a>(self) -> Last<'a> {
+        match self {
+            Last::Root => Last::Root,
+            Last::Dot => Last::Dot,
+            Last::DotDot => Last::DotDot,
+            Last::Name(name) => Last::Name(Cow::Owned(name.into_owned())),
+        }
+    }
 }
 
 /// A directory and the name to be looked up or made in it.
-pub struct Parent {
+pub struct Parent<'a> {
     /// The directory.
     pub dir: Path,
-    pub(super) last: Last,
+    pub(super) last: Last<'a>,
     /// Whether slashes follow the name, so that it must be a directory.
     pub trailing_slash: bool,
 }
 
-impl Parent {
+impl Parent<'_> {
     /// The name; `None` when the path ends in `.`, `..` or is `/`.
     #[must_use]
     pub fn name(&self) -> Option<&[u8]> {
@@ -111,7 +123,7 @@ impl LookupContext {
     ///
     /// # Errors
     /// As `lookup`.
-    pub fn lookup_parent(&self, text: &[u8]) -> Result<Parent, Errno> {
+    pub fn lookup_parent<'a>(&'a self, text: &'a [u8]) -> Result<Parent<'a>, Errno> {
         let mut walk = Walk::start(self, text)?;
         let last = walk.walk_to_last()?;
         Ok(Parent { trailing_slash: walk.must_be_dir && matches!(last, Last::Name(_)), dir: walk.at, last })
@@ -130,17 +142,47 @@ impl LookupContext {
 ///
 /// # Errors
 /// `ENAMETOOLONG`, `ENOENT`, or the file system's own.
-pub(super) fn lookup_child(dir: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
+pub(super) fn lookup_child(dir: &Path, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
     if name.len() > NAME_MAX {
         return Err(Errno::ENAMETOOLONG);
     }
-    if dir.inode().caches_children()
-        && let Some(child) = dir.cached_child(name)
+    let inode = dir.inode();
+    let caching = inode.caching();
+    if caching != Caching::Never
+        && let Some(child) = dir.dentry.cached_child(name)
+        && (caching == Caching::UntilRemoved || !child.inode().is_gone())
     {
         return Ok(child);
     }
-    let inode = dir.inode().lookup(name)?;
-    Ok(dir.child(name, inode))
+    let child = dir.dentry.child(name, inode.lookup(name)?);
+    if caching == Caching::WhileAlive {
+        dir.mount.remember(child.clone());
+    }
+    Ok(child)
+}
+
+/// How many slashes `text` has from `pos` on.
+fn slashes_at(text: &[u8], pos: usize) -> usize {
+    text[pos..].iter().take_while(|&&byte| byte == b'/').count()
+}
+
+/// The component of `text` at `pos`, and where the next one starts: behind the slashes.
+fn component(text: &[u8], pos: usize) -> (Last<'_>, usize) {
+    let len = text[pos..].iter().position(|&byte| byte == b'/').unwrap_or(text.len() - pos);
+    let end = pos + len;
+    let last = match &text[pos..end] {
+        b"." => Last::Dot,
+        b".." => Last::DotDot,
+        name => Last::Name(Cow::Borrowed(name)),
+    };
+    (last, end + slashes_at(text, end))
+}
+
+/// Where a walk from the root begins.
+fn root_of(context: &LookupContext) -> Path {
+    let mut root = context.root.clone();
+    go_to_top(&mut root);
+    root
 }
 
 /// A walk in progress.
@@ -148,61 +190,70 @@ pub(super) struct Walk<'a> {
     context: &'a LookupContext,
     /// How far it has come.
     pub(super) at: Path,
-    /// Texts still to walk, the innermost link's last, each with the position in it. No text here is used up.
-    rest: Vec<(Vec<u8>, usize)>,
+    /// What is left of the text that the walk began with.
+    text: &'a [u8],
+    /// What is left of the texts of links on the way, the innermost last, each with the position in it; none is used up.
+    link_texts: Vec<(Vec<u8>, usize)>,
     links: u32,
     /// Slashes followed the last component, or a text that it led to.
     pub(super) must_be_dir: bool,
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn start(context: &'a LookupContext, text: &[u8]) -> Result<Self, Errno> {
-        if text.is_empty() {
-            return Err(Errno::ENOENT);
-        }
-        let mut walk = Self { context, at: context.base.clone(), rest: Vec::new(), links: 0, must_be_dir: false };
-        if text[0] != b'/' && !walk.at.is_dir() {
-            return Err(Errno::ENOTDIR);
-        }
-        walk.push(text.to_vec());
-        Ok(walk)
+    pub(super) fn start(context: &'a LookupContext, text: &'a [u8]) -> Result<Self, Errno> {
+        let slashes = slashes_at(text, 0);
+        let at = match (text.is_empty(), slashes) {
+            (true, _) => return Err(Errno::ENOENT),
+            (_, 0) if !context.base.is_dir() => return Err(Errno::ENOTDIR),
+            (_, 0) => context.base.clone(),
+            _ => root_of(context),
+        };
+        Ok(Self { context, at, text: &text[slashes..], link_texts: Vec::new(), links: 0, must_be_dir: false })
     }
 
-    fn push(&mut self, text: Vec<u8>) {
-        let start = text.iter().take_while(|&&byte| byte == b'/').count();
+    fn push_link(&mut self, text: Vec<u8>) {
+        let start = slashes_at(&text, 0);
         if start > 0 {
-            self.at = top_of(self.context.root.clone());
+            self.at = root_of(self.context);
         }
         if start < text.len() {
-            self.rest.push((text, start));
+            self.link_texts.push((text, start));
         }
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.text.is_empty() && self.link_texts.is_empty()
     }
 
     /// Takes the next component off the text; `None` at the end. The flag says whether slashes follow it.
-    fn next(&mut self) -> Option<(Last, bool)> {
-        let (text, pos) = self.rest.last_mut()?;
-        let len = text[*pos..].iter().position(|&byte| byte == b'/').unwrap_or(text.len() - *pos);
-        let end = *pos + len;
-        let slashes = text[end..].iter().take_while(|&&byte| byte == b'/').count();
-        let last = match &text[*pos..end] {
-            b"." => Last::Dot,
-            b".." => Last::DotDot,
-            name => Last::Name(name.to_vec()),
+    fn next(&mut self) -> Option<(Last<'a>, bool)> {
+        let Some((text, pos)) = self.link_texts.last_mut() else {
+            if self.text.is_empty() {
+                return None;
+            }
+            let (last, next) = component(self.text, 0);
+            let has_slashes = self.text[..next].last() == Some(&b'/');
+            self.text = &self.text[next..];
+            return Some((last, has_slashes));
         };
-        *pos = end + slashes;
-        if *pos == text.len() {
-            self.rest.pop();
+        let (last, next) = component(text, *pos);
+        let has_slashes = text[..next].last() == Some(&b'/');
+        let is_used_up = next == text.len();
+        *pos = next;
+        let last = last.into_owned();
+        if is_used_up {
+            self.link_texts.pop();
         }
-        Some((last, slashes > 0))
+        Some((last, has_slashes))
     }
 
     /// Walks up to the last component and returns that; `at` is the directory it is in.
-    pub(super) fn walk_to_last(&mut self) -> Result<Last, Errno> {
+    pub(super) fn walk_to_last(&mut self) -> Result<Last<'a>, Errno> {
         loop {
             // A link that led to `/` or to an object leaves nothing to look up.
             let Some((component, has_slashes)) = self.next() else { return Ok(Last::Root) };
             self.context.permission(&self.at, Access::EXEC)?;
-            if self.rest.is_empty() {
+            if self.is_at_end() {
                 self.must_be_dir |= has_slashes;
                 return Ok(component);
             }
@@ -215,7 +266,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Goes to component `last`; false if that was a link whose text is now to be walked.
-    pub(super) fn step(&mut self, last: &Last, follow: bool) -> Result<bool, Errno> {
+    pub(super) fn step(&mut self, last: &Last<'_>, follow: bool) -> Result<bool, Errno> {
         match last {
             Last::Root | Last::Dot => Ok(true),
             Last::DotDot => {
@@ -223,7 +274,7 @@ impl<'a> Walk<'a> {
                 Ok(true)
             }
             Last::Name(name) => {
-                let dentry = lookup_child(&self.at.dentry, name)?;
+                let dentry = lookup_child(&self.at, name)?;
                 self.step_to(dentry, follow)
             }
         }
@@ -232,7 +283,8 @@ impl<'a> Walk<'a> {
     /// Goes to `dentry`, an entry of the directory the walk is at; false as for `step`.
     pub(super) fn step_to(&mut self, dentry: Arc<Dentry>, follow: bool) -> Result<bool, Errno> {
         if !follow || dentry.inode().kind() != FileKind::Symlink {
-            self.at = top_of(Path { mount: self.at.mount.clone(), dentry });
+            self.at.dentry = dentry;
+            go_to_top(&mut self.at);
             return Ok(true);
         }
         self.links += 1;
@@ -242,7 +294,7 @@ impl<'a> Walk<'a> {
         match dentry.inode().follow_link()? {
             Link::Text(text) if text.is_empty() => Err(Errno::ENOENT),
             Link::Text(text) => {
-                self.push(text);
+                self.push_link(text);
                 Ok(false)
             }
             Link::Jump(path) => {
@@ -261,12 +313,14 @@ impl<'a> Walk<'a> {
             let Some(point) = at.mount.parent_point() else { return };
             at = point;
             if at.is_same(&self.context.root) {
-                self.at = top_of(at);
+                go_to_top(&mut at);
+                self.at = at;
                 return;
             }
         }
         if let Some(parent) = at.dentry.parent() {
-            self.at = top_of(Path { mount: at.mount, dentry: parent });
+            self.at = Path { mount: at.mount, dentry: parent };
+            go_to_top(&mut self.at);
         }
     }
 }

@@ -29,7 +29,7 @@ pub use file::{
     DirEntry, File, FileFeatures, FileOps, MAX_FILE_SIZE, OpenFlags, PathOnly, PollEvents, Whence, seek_by_size,
 };
 pub use hold::{Hold, WriteCount};
-pub use inode::{Inode, Link, NewInode, RenameMode};
+pub use inode::{Caching, Inode, Link, NewInode, RenameMode};
 pub use lookup::{LookupContext, LookupFlags, NAME_MAX, PATH_MAX, Parent};
 pub use metadata::{
     Access, DeviceNumber, FileKind, Metadata, S_IALLUGO, S_ISGID, S_ISUID, S_ISVTX, SetAttr, StatFs, Timestamp,

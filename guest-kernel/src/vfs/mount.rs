@@ -16,7 +16,7 @@ use bitflags::bitflags;
 use linux_raw_sys::general as sys;
 use procfs_core::Errno;
 
-use super::dentry::Dentry;
+use super::dentry::{Dentry, RecentNames};
 use super::device::DeviceTable;
 use super::inode::Inode;
 use super::metadata::DeviceNumber;
@@ -114,8 +114,17 @@ pub struct Mount {
     pub root: Arc<Dentry>,
     flags: AtomicU32,
     point: Mutex<Option<(Arc<Mount>, Arc<Dentry>)>>,
-    children: Mutex<Vec<Weak<Mount>>>,
+    children: Mutex<Vec<Child>>,
+    recent: Mutex<RecentNames>,
     ns: Mutex<Weak<MountNs>>,
+}
+
+/// A mount that covers a dentry of another.
+struct Child {
+    /// The address of the covered dentry, so that a walk over none of the mount points need not ask the mounts. The child
+    /// keeps the dentry while it hangs there, so as long as `mount` lives no other dentry has the address.
+    covered: usize,
+    mount: Weak<Mount>,
 }
 
 impl Mount {
@@ -145,17 +154,21 @@ impl Mount {
     /// The mount that covers `dentry` of this mount.
     #[must_use]
     pub fn child_at(&self, dentry: &Arc<Dentry>) -> Option<Arc<Mount>> {
-        let children: Vec<_> = self.children.lock().iter().filter_map(Weak::upgrade).collect();
-        children
-            .into_iter()
-            .rev()
-            .find(|child| child.point.lock().as_ref().is_some_and(|(_, point)| Arc::ptr_eq(point, dentry)))
+        let covered = Arc::as_ptr(dentry).addr();
+        let children = self.children.lock();
+        children.iter().rev().filter(|child| child.covered == covered).find_map(|child| child.mount.upgrade())
+    }
+
+    /// Keeps `dentry`, a computed one that was just made, until others have taken its place.
+    pub(super) fn remember(&self, dentry: Arc<Dentry>) {
+        let displaced = self.recent.lock().replace_oldest(dentry);
+        drop(displaced);
     }
 
     /// Whether anything is mounted on this mount.
     #[must_use]
     pub fn has_children(&self) -> bool {
-        self.children.lock().iter().any(|child| child.strong_count() > 0)
+        self.children.lock().iter().any(|child| child.mount.strong_count() > 0)
     }
 
     /// The namespace it is in; `None` for internal mounts and after umount(2).
@@ -247,8 +260,8 @@ impl MountNs {
             }
             *mount.point.lock() = Some((point.mount.clone(), point.dentry.clone()));
             let mut children = point.mount.children.lock();
-            children.retain(|child| child.strong_count() > 0);
-            children.push(Arc::downgrade(mount));
+            children.retain(|child| child.mount.strong_count() > 0);
+            children.push(Child { covered: Arc::as_ptr(&point.dentry).addr(), mount: Arc::downgrade(mount) });
         }
         *mount.ns.lock() = Arc::downgrade(self);
         {
@@ -272,7 +285,7 @@ impl MountNs {
         if mount.has_children() {
             return Err(Errno::EBUSY);
         }
-        point.mount.children.lock().retain(|child| !core::ptr::eq(child.as_ptr(), Arc::as_ptr(mount)));
+        point.mount.children.lock().retain(|child| !core::ptr::eq(child.mount.as_ptr(), Arc::as_ptr(mount)));
         self.mounts.lock().retain(|other| !Arc::ptr_eq(other, mount));
         *mount.ns.lock() = Weak::new();
         let former = mount.point.lock().take();
@@ -302,10 +315,15 @@ impl MountNs {
 /// The topmost of the mounts stacked on `path`.
 #[must_use]
 pub fn top_of(mut path: Path) -> Path {
-    while let Some(child) = path.mount.child_at(&path.dentry) {
-        path = child.root_path();
-    }
+    go_to_top(&mut path);
     path
+}
+
+/// Makes `path` the topmost of the mounts stacked on it.
+pub(super) fn go_to_top(path: &mut Path) {
+    while let Some(child) = path.mount.child_at(&path.dentry) {
+        *path = child.root_path();
+    }
 }
 
 /// What all mount namespaces share: types, numbers, devices, internal mounts.
@@ -469,6 +487,7 @@ fn new_mount(id: u32, super_block: Arc<SuperBlock>, root: Arc<Dentry>, flags: Mo
         flags: AtomicU32::new(flags.bits()),
         point: Mutex::new(rank::MOUNT, None),
         children: Mutex::new(rank::MOUNT, Vec::new()),
+        recent: Mutex::new(rank::MOUNT, RecentNames::default()),
         ns: Mutex::new(rank::MOUNT, Weak::new()),
     })
 }

@@ -3,6 +3,7 @@
 //! Source: Linux 6.12 fs/namei.c filename_create(), may_create(), may_delete(), do_unlinkat(), do_rmdir(), vfs_link(),
 //! do_renameat2(); fs/attr.c setattr_prepare(), setattr_copy().
 
+use alloc::borrow::Cow;
 use alloc::sync::Arc;
 
 use procfs_core::Errno;
@@ -28,10 +29,10 @@ impl LookupContext {
     }
 
     /// The directory and name for a new entry; the name must be free.
-    fn prepare_create(&self, text: &[u8], is_directory: bool) -> Result<(Path, alloc::vec::Vec<u8>), Errno> {
+    fn prepare_create<'a>(&'a self, text: &'a [u8], is_directory: bool) -> Result<(Path, Cow<'a, [u8]>), Errno> {
         let Parent { dir, last, trailing_slash } = self.lookup_parent(text)?;
         let Last::Name(name) = last else { return Err(Errno::EEXIST) };
-        match lookup_child(&dir.dentry, &name) {
+        match lookup_child(&dir, &name) {
             Ok(_) => return Err(Errno::EEXIST),
             Err(Errno::ENOENT) if dir.inode().takes_new_names() => {}
             Err(other) => return Err(other),
@@ -127,7 +128,7 @@ impl LookupContext {
         let Parent { dir, last, trailing_slash } = self.lookup_parent(text)?;
         let Last::Name(name) = last else { return Err(Errno::EISDIR) };
         self.want_write(&dir)?;
-        let victim = lookup_child(&dir.dentry, &name)?;
+        let victim = lookup_child(&dir, &name)?;
         if trailing_slash {
             let is_dir = victim.inode().kind() == FileKind::Directory;
             return Err(if is_dir { Errno::EISDIR } else { Errno::ENOTDIR });
@@ -155,7 +156,7 @@ impl LookupContext {
             Last::Name(name) => name,
         };
         self.want_write(&dir)?;
-        let victim = lookup_child(&dir.dentry, &name)?;
+        let victim = lookup_child(&dir, &name)?;
         self.may_delete(&dir, &victim, true)?;
         dir.inode().rmdir(&name)?;
         dir.dentry.forget_child(&name);
@@ -185,8 +186,8 @@ impl LookupContext {
             return Err(if no_replace { Errno::EEXIST } else { Errno::EBUSY });
         };
         self.want_write(&from.dir)?;
-        let moved = lookup_child(&from.dir.dentry, old_name)?;
-        let replaced = match lookup_child(&to.dir.dentry, new_name) {
+        let moved = lookup_child(&from.dir, old_name)?;
+        let replaced = match lookup_child(&to.dir, new_name) {
             Ok(_) if no_replace => return Err(Errno::EEXIST),
             Ok(dentry) => Some(dentry),
             Err(Errno::ENOENT) if mode == RenameMode::Replace && to.dir.inode().takes_new_names() => None,

@@ -88,7 +88,7 @@ impl LookupContext {
             if request.flags.contains(OpenFlags::CREAT) && walk.must_be_dir {
                 return Err(Errno::EISDIR);
             }
-            let dentry = match lookup_child(&walk.at.dentry, name) {
+            let dentry = match lookup_child(&walk.at, name) {
                 Err(Errno::ENOENT) if request.flags.contains(OpenFlags::CREAT) && walk.at.inode().takes_new_names() => {
                     created = true;
                     self.create_at(&walk.at, name, request.mode)?
@@ -158,8 +158,8 @@ impl LookupContext {
             // The creator of a file may open it as asked, whatever the mode given to it.
             self.permission(&path, access)?;
         }
-        let metadata = path.inode().metadata();
-        if flags.contains(OpenFlags::NOATIME) && !permission::is_owner_or_capable(&metadata, &self.cred) {
+        let metadata = || path.inode().metadata();
+        if flags.contains(OpenFlags::NOATIME) && !permission::is_owner_or_capable(&metadata(), &self.cred) {
             return Err(Errno::EPERM);
         }
         let hold = match kind {
@@ -167,7 +167,7 @@ impl LookupContext {
             _ => None,
         };
         let ops = match kind {
-            FileKind::CharDevice => path.mount.super_block.devices.open(metadata.rdev, &path, flags, &self.cred)?,
+            FileKind::CharDevice => path.mount.super_block.devices.open(metadata().rdev, &path, flags, &self.cred)?,
             FileKind::BlockDevice | FileKind::Socket => return Err(Errno::ENXIO),
             _ => path.inode().clone().open(&path, flags, &self.cred)?,
         };

@@ -11,8 +11,8 @@ use procfs_core::Errno;
 use super::{Node, common_methods};
 use crate::cred::Cred;
 use crate::vfs::{
-    Access, DirEntry, File as VfsFile, FileFeatures, FileKind, FileOps, Inode, Metadata, OpenFlags, Path, SetAttr,
-    StatFs,
+    Access, Caching, DirEntry, File as VfsFile, FileFeatures, FileKind, FileOps, Inode, Metadata, OpenFlags, Path,
+    SetAttr, StatFs,
 };
 
 /// The name of an entry, without an allocation.
@@ -58,6 +58,12 @@ pub trait Directory: Node {
     fn is_static(&self) -> bool {
         false
     }
+
+    /// Whether an entry, once found, is good for whoever walks here until its node `is_gone`. Who may pass is then the node's
+    /// `permission` to say, not `lookup`.
+    fn keeps_entries(&self) -> bool {
+        false
+    }
 }
 
 /// A directory as an inode.
@@ -70,8 +76,8 @@ impl<T: Directory> Inode for Dir<T> {
         self.0.lookup(name)
     }
 
-    fn caches_children(&self) -> bool {
-        self.0.is_static()
+    fn caching(&self) -> Caching {
+        if self.0.is_static() || self.0.keeps_entries() { Caching::WhileAlive } else { Caching::Never }
     }
 
     fn takes_new_names(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use procfs_core::Errno;
 use procfs_core::seq::Single;
@@ -12,8 +13,10 @@ use super::{
 };
 use crate::cred::{Cred, KGid, KUid, UserNs};
 use crate::mm::{IoDst, IoSrc};
+use crate::vfs::test_tree::Tree;
 use crate::vfs::{
-    Dentry, File as VfsFile, FileFeatures, FileKind, Inode, Link, MountNs, OpenFlags, Path, SetAttr, Timestamp, Whence,
+    Dentry, File as VfsFile, FileFeatures, FileKind, Inode, Link, LookupContext, LookupFlags, MountFlags, MountNs,
+    OpenFlags, Path, SetAttr, Timestamp, Whence,
 };
 
 const NOTE: Attributes = Attributes {
@@ -228,7 +231,7 @@ fn nothing_can_be_made_in_a_directory() {
     let dir = Dir(Tens);
     assert!(!dir.takes_new_names());
     assert_eq!(dir.unlink(b"10").err(), Some(Errno::EPERM));
-    assert!(!dir.caches_children());
+    assert_eq!(dir.caching(), crate::vfs::Caching::Never);
 }
 
 struct Pointer;
@@ -255,4 +258,87 @@ fn a_plain_link_reads_as_its_text() {
     assert_eq!(link.read_link(), Ok(b"10".to_vec()));
     assert!(matches!(link.follow_link(), Ok(Link::Text(text)) if text == b"10"));
     assert_eq!(link.kind(), FileKind::Symlink);
+}
+
+/// A directory with one note, which goes when it is told so; counts how often the note was made.
+struct Kept {
+    made: AtomicUsize,
+    gone: Arc<AtomicBool>,
+}
+
+struct Note(Arc<AtomicBool>);
+
+impl Node for Note {
+    fn attributes(&self) -> Attributes {
+        NOTE
+    }
+
+    fn is_gone(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+
+    fn magic(&self) -> u32 {
+        0x9fa0
+    }
+}
+
+impl FileNode for Note {
+    fn open(&self, _: OpenFlags, _: &Arc<Cred>) -> Result<Content, Errno> {
+        Ok(Content::small(Text))
+    }
+}
+
+impl Node for Kept {
+    fn attributes(&self) -> Attributes {
+        Attributes { mode: 0o555, ..NOTE }
+    }
+
+    fn magic(&self) -> u32 {
+        0x9fa0
+    }
+}
+
+impl Directory for Kept {
+    fn lookup(&self, _: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
+        self.made.fetch_add(1, Relaxed);
+        Ok(Arc::new(File(Note(self.gone.clone()))))
+    }
+
+    fn entry_from(&self, _: u64) -> Result<Option<Entry>, Errno> {
+        Ok(None)
+    }
+
+    fn parent_ino(&self) -> u64 {
+        1
+    }
+
+    fn keeps_entries(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_name_is_made_once_until_its_node_is_gone_or_others_have_displaced_it() {
+    let tree = Tree::new();
+    let gone = Arc::new(AtomicBool::new(false));
+    let dir = Arc::new(Dir(Kept { made: AtomicUsize::new(0), gone: gone.clone() }));
+    let made = || dir.0.made.load(Relaxed);
+    let super_block = tree.root.root.mount.super_block.clone();
+    let mount = tree.ns.vfs.new_mount(super_block, Dentry::new_root(dir.clone(), b"/"), MountFlags::empty());
+    let context = LookupContext { base: mount.root_path(), ..tree.root.clone() };
+    let look = |name: &[u8]| context.lookup(name, LookupFlags::empty()).unwrap();
+    assert!(look(b"a").is_same(&look(b"a")));
+    assert_eq!(made(), 1);
+    gone.store(true, Relaxed);
+    look(b"a");
+    assert_eq!(made(), 2, "what is gone is asked for anew");
+    gone.store(false, Relaxed);
+    for number in 0..100 {
+        look(alloc::format!("n{number}").as_bytes());
+    }
+    look(b"a");
+    assert_eq!(made(), 103, "few are kept");
+    let ended = Arc::downgrade(&dir);
+    drop((context, mount, tree, dir));
+    assert!(ended.upgrade().is_none(), "they go with the mount");
 }
