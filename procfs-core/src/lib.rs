@@ -9,6 +9,7 @@ extern crate alloc;
 pub mod c_integer;
 pub mod errno;
 pub mod mask;
+pub mod net;
 pub mod ninep;
 pub mod pid;
 pub mod root;

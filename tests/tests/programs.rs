@@ -20,6 +20,7 @@ fn main() -> ExitCode {
             reads_by_offset_follow_the_rules_of_each_file,
             files_about_the_system_have_linuxs_form,
             values_of_the_kernel_are_read_and_written_as_on_linux,
+            an_empty_network_shows_linuxs_headers,
             fork_exec_and_wait_tell_every_ending,
             sessions_and_groups_are_kept,
             signals_are_delivered_as_linux_does,
@@ -82,6 +83,10 @@ fn files_about_the_system_have_linuxs_form() {
 
 fn values_of_the_kernel_are_read_and_written_as_on_linux() {
     same_on_both("sysctls");
+}
+
+fn an_empty_network_shows_linuxs_headers() {
+    same_on_both("net-files");
 }
 
 fn fork_exec_and_wait_tell_every_ending() {

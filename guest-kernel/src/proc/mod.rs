@@ -15,6 +15,7 @@ mod links;
 mod maps;
 mod memory;
 mod mounts;
+mod net_dir;
 mod ns_dir;
 mod pid_dir;
 mod pid_files;

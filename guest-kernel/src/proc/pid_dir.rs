@@ -12,6 +12,7 @@ use procfs_core::pid::{ENTRIES, Entry as TableEntry, Kind, Node as What, Scope};
 
 use super::fd_dir::{FdDir, FdInfoDir};
 use super::links::{Target, TaskLink};
+use super::net_dir::NetDir;
 use super::ns_dir::NsDir;
 use super::pid_files::TaskFile;
 use super::{MAGIC, ProcFs, ROOT_INO, TaskId};
@@ -93,6 +94,7 @@ impl Directory for PidDir {
             What::Fd => return Ok(Arc::new(Dir(FdDir(place)))),
             What::Fdinfo => return Ok(Arc::new(Dir(FdInfoDir(place)))),
             What::Ns => return Ok(Arc::new(Dir(NsDir(place)))),
+            What::Net => return Ok(Arc::new(Dir(NetDir(place)))),
             What::Cwd => Target::Cwd,
             What::Root => Target::Root,
             What::Exe => Target::Exe,

@@ -183,7 +183,7 @@ impl FileNode for TaskFile {
             What::ProjidMap => self.id_map(|_| IdMap::identity(), cred)?,
             What::Setgroups => self.setgroups(flags, cred)?,
             // Directories and links are made by the directory.
-            What::Task | What::Fd | What::Fdinfo | What::Ns | What::Cwd | What::Root | What::Exe => {
+            What::Task | What::Fd | What::Fdinfo | What::Ns | What::Net | What::Cwd | What::Root | What::Exe => {
                 return Err(Errno::ENXIO);
             }
         })

@@ -68,6 +68,11 @@ impl RootDir {
     }
 }
 
+/// The inode number of `sys`.
+pub(super) fn sys_ino() -> u64 {
+    ENTRIES.iter().position(|entry| entry.node == What::Sys).map_or(0, ino_of)
+}
+
 fn ino_of(at: usize) -> u64 {
     FIRST_STATIC_INO + at as u64
 }

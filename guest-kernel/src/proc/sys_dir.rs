@@ -14,7 +14,7 @@ use procfs_core::user_memory::CopyOut;
 
 use super::sys_table::{Item, Knob, Named, Rights, Source};
 use super::sys_values;
-use super::{MAGIC, ProcFs};
+use super::{MAGIC, ProcFs, root_dir, sys_table};
 use crate::cred::{Capability, Cred, KGid, KUid};
 use crate::fs::kernfs::{
     Attributes, Content, Dir, Directory, Entry, File, FileNode, Name, Node, Poll, Raw, SeekRule, Writer,
@@ -43,9 +43,30 @@ impl SysDir {
         if let Item::Dir(entries) = self.at { entries } else { &[] }
     }
 
-    /// A number for the entry at `position`, unlike those of all others: at most 63 in a directory, and four levels.
     fn ino_of(&self, position: usize) -> u64 {
-        self.ino.wrapping_mul(64) + position as u64 + 1
+        ino_below(self.ino, position)
+    }
+}
+
+/// A number for the entry at `position` of the directory `ino`, unlike those of all others: at most 63 in a directory, and
+/// four levels.
+fn ino_below(ino: u64, position: usize) -> u64 {
+    ino.wrapping_mul(64) + position as u64 + 1
+}
+
+/// The number, or the first of several, that the file at `path` below `/proc/sys` shows; 0 for what is no number.
+pub(super) fn number(kernel: &'static Kernel, path: &[&str]) -> i64 {
+    let (mut item, mut ino) = (&sys_table::SYS, root_dir::sys_ino());
+    for &name in path {
+        let Item::Dir(entries) = item else { return 0 };
+        let Some(at) = entries.iter().position(|entry| entry.name == name) else { return 0 };
+        (item, ino) = (&entries[at].item, ino_below(ino, at));
+    }
+    let Item::Value(knob) = item else { return 0 };
+    match &knob.source {
+        Source::Kept { initial, .. } => Open { kernel, ino, knob }.numbers(initial).first().copied().unwrap_or(0),
+        Source::Live { get, .. } => get(kernel),
+        _ => 0,
     }
 }
 

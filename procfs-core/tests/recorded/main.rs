@@ -1,6 +1,7 @@
 //! Files of `/proc` as Linux printed them (`golden-6.18`), read back into snapshots and rendered again: each byte must be
 //! the same. Some tests do that with the processes of the machine they run on, too.
 
+mod net;
 mod pid;
 mod reading;
 mod root;

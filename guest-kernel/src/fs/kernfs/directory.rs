@@ -45,6 +45,14 @@ pub trait Directory: Node {
     /// `ENOENT`, or what the object says.
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>, Errno>;
 
+    /// What is asked before anything is listed.
+    ///
+    /// # Errors
+    /// The directory's own.
+    fn check_listing(&self) -> Result<(), Errno> {
+        Ok(())
+    }
+
     /// The first entry whose offset is at least `offset`, which is 2 or more: `.` and `..` have 0 and 1.
     ///
     /// # Errors
@@ -98,6 +106,7 @@ impl<T: Directory> FileOps for OpenDir<T> {
 
     fn readdir(&self, _: &VfsFile, pos: &mut u64, emit: &mut dyn FnMut(DirEntry<'_>) -> bool) -> Result<(), Errno> {
         let dir = &self.0.0;
+        dir.check_listing()?;
         if *pos == 0 {
             let own = DirEntry { ino: dir.attributes().ino, next_offset: 1, kind: FileKind::Directory, name: b"." };
             if !emit(own) {
