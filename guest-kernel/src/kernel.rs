@@ -10,7 +10,7 @@ use crate::pid::PidNs;
 use crate::platform::CpuFacts;
 use crate::sync::{Mutex, Rank};
 use crate::task::futex::Futexes;
-use crate::task::{LoadAverage, TaskTable, ThreadGroup};
+use crate::task::{LoadAverage, NsProxy, TaskTable, ThreadGroup};
 use crate::vfs::{MountNs, Vfs};
 
 mod sysctls;
@@ -51,8 +51,8 @@ pub struct Kernel {
     shmem_inode: AtomicU64,
     /// Where the numbers of further namespaces come from.
     pub ns_inums: Arc<Inums>,
-    /// The initial namespaces of the other kinds.
-    pub initial_ns: InitialNs,
+    /// The initial namespaces, as the first process and kernel threads have them.
+    pub nsproxy: Arc<NsProxy>,
     /// Counters of the whole kernel.
     pub counters: Counters,
     /// The load average.
@@ -77,17 +77,28 @@ impl Kernel {
         cpu: CpuFacts,
     ) -> Self {
         let vfs = mount_ns.vfs.clone();
+        let pid_ns = PidNs::initial(vfs.user_ns().clone());
+        let nsproxy = Arc::new(NsProxy {
+            uts: initial_ns.uts,
+            ipc: initial_ns.ipc,
+            mnt: mount_ns.clone(),
+            pid_for_children: pid_ns.clone(),
+            net: initial_ns.net,
+            cgroup: initial_ns.cgroup,
+            time: initial_ns.time.clone(),
+            time_for_children: initial_ns.time,
+        });
         Kernel {
             cpu,
             tasks: TaskTable::new(),
             futexes: Futexes::new(),
-            pid_ns: PidNs::initial(vfs.user_ns().clone()),
+            pid_ns,
             user_ns: vfs.user_ns().clone(),
             vfs,
             mount_ns,
             shmem_inode: AtomicU64::new(1),
             ns_inums,
-            initial_ns,
+            nsproxy,
             counters: Counters::default(),
             load: Mutex::new(Rank::LOAD, LoadAverage::default()),
             init: Mutex::new(Rank::INIT, None),

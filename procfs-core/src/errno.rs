@@ -87,6 +87,7 @@ errnos! {
     EDESTADDRREQ = 89, "Destination address required";
     EMSGSIZE = 90, "Message too long";
     EPROTONOSUPPORT = 93, "Protocol not supported";
+    EUSERS = 87, "Too many users";
     EOPNOTSUPP = 95, "Operation not supported";
     EAFNOSUPPORT = 97, "Address family not supported by protocol";
     ENOBUFS = 105, "No buffer space available";

@@ -33,7 +33,9 @@ fn main() -> ExitCode {
             privileged_and_odd_instructions_fault_as_on_linux,
             broken_frames_and_signal_storms_end_as_on_linux,
             buffers_inside_the_file_itself_are_copied_as_on_linux;
-        KvmAndRoot: who_has_given_up_root_is_shown_and_refused_as_on_linux;
+        KvmAndRoot: namespaces_are_made_and_joined_as_on_linux,
+            files_of_namespaces_are_linuxs,
+            who_has_given_up_root_is_shown_and_refused_as_on_linux;
     ])
 }
 
@@ -123,6 +125,14 @@ fn events_are_reported_by_level_edge_and_shot() {
 
 fn spinning_processes_keep_their_registers() {
     same_on_both("preempt");
+}
+
+fn namespaces_are_made_and_joined_as_on_linux() {
+    same_on_both("namespaces");
+}
+
+fn files_of_namespaces_are_linuxs() {
+    same_on_both("nsfs");
 }
 
 fn who_has_given_up_root_is_shown_and_refused_as_on_linux() {

@@ -6,6 +6,7 @@ pub mod epoll;
 pub mod eventfd;
 pub mod initramfs;
 pub mod kernfs;
+pub mod nsfs;
 pub mod pipe;
 pub mod random;
 pub mod tmpfs;

@@ -21,7 +21,6 @@ pub use uts::{Event, UtsField, UtsName, UtsNs};
 use crate::cred::UserNs;
 
 /// The namespaces of this module that a kernel starts with.
-#[derive(Clone)]
 pub struct InitialNs {
     /// Host and domain name.
     pub uts: Arc<UtsNs>,

@@ -13,6 +13,7 @@ use procfs_core::seq::{Record, SeqSource};
 
 use super::TaskId;
 use crate::fs::kernfs::{Content, Poll};
+use crate::fs::nsfs;
 use crate::sched::PollTable;
 use crate::vfs::{Dentry, Mount, MountFlags, MountNs, Path, PollEvents};
 
@@ -27,11 +28,11 @@ pub(super) enum MountsForm {
 /// Opens the file: it keeps the namespace and the root that the task has now.
 ///
 /// # Errors
-/// `EINVAL` for a task that has gone or has ended.
+/// `EINVAL` for a task that has gone or has ended; `ENOENT` for one that is about to.
 pub(super) fn open_mounts(id: &TaskId, form: MountsForm) -> Result<Content, Errno> {
     let task = id.task().ok_or(Errno::EINVAL)?;
-    let root = task.fs().ok_or(Errno::EINVAL)?.root();
-    let ns = task.kernel.mount_ns.clone();
+    let ns = task.nsproxy().ok_or(Errno::EINVAL)?.mnt.clone();
+    let root = task.fs().ok_or(Errno::ENOENT)?.root();
     let poll = MountsPoll { ns: ns.clone(), seen: ns.events() };
     let content = Content::records(MountsFile { ns, root, form, mounts: Vec::new() });
     Ok(if form == MountsForm::Mountstats { content } else { content.with_poll(poll) })
@@ -113,6 +114,9 @@ fn line_flags(flags: MountFlags) -> LineFlags {
 
 /// The names from the root of the file system down to `dentry`.
 fn root_in_fs(dentry: &Arc<Dentry>) -> Vec<u8> {
+    if let Some(namespace) = nsfs::namespace_of(&**dentry.inode()) {
+        return namespace.text();
+    }
     let mut names = Vec::new();
     let mut at = dentry.clone();
     while let Some(parent) = at.parent() {

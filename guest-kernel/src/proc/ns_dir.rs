@@ -1,41 +1,38 @@
-//! `/proc/PID/ns`: the namespaces of a task, and the files that stand for them.
+//! `/proc/PID/ns`: links to the namespaces of a task, which lead to files of nsfs.
 //!
-//! Source: Linux 6.12 fs/proc/namespaces.c, fs/nsfs.c, include/linux/proc_ns.h; namespaces(7).
+//! Source: Linux 6.12 fs/proc/namespaces.c, and the get() of each kind of namespace; namespaces(7).
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::any::Any;
 
 use procfs_core::Errno;
 use procfs_core::pid::Node as What;
-use procfs_core::pid::links::{NsLink, render_ns};
+use procfs_core::pid::links::NsLink;
 
 use super::pid_dir::{Place, number_of_dir};
 use super::{MAGIC, access};
-use crate::cred::{Cred, KGid, KUid};
 use crate::fs::kernfs::{Attributes, Directory, Entry, Name, Node, Symlink, SymlinkNode};
+use crate::fs::nsfs::{self, Namespace};
 use crate::task::Task;
-use crate::vfs::{
-    Dentry, DeviceNumber, FileFeatures, FileKind, FileOps, Inode, Link, Metadata, OpenFlags, Path, Timestamp,
-};
+use crate::vfs::{FileKind, Inode, Link, Path};
 
 /// The number of the first entry, for inode numbers; those of the table are below.
 const NS_ENTRIES: u64 = 1 << 10;
 
-fn inum(link: NsLink, task: &Task) -> Result<u32, Errno> {
-    // What a task has of namespaces goes with its files and its memory, but for its number's and its credentials'.
-    let has_nsproxy = task.fs().is_some();
+fn namespace(link: NsLink, task: &Task) -> Result<Namespace, Errno> {
+    // The number and the credentials stay with a zombie; the rest has gone.
+    let nsproxy = task.nsproxy().ok_or(Errno::ENOENT);
     Ok(match link {
-        NsLink::Pid | NsLink::PidForChildren => task.pid_ns().inum(),
-        NsLink::User => task.cred().user_ns.inum(),
-        _ if !has_nsproxy => return Err(Errno::ENOENT),
-        NsLink::Mnt => task.kernel.mount_ns.inum(),
-        NsLink::Net => task.kernel.initial_ns.net.inum(),
-        NsLink::Uts => task.kernel.initial_ns.uts.inum(),
-        NsLink::Ipc => task.kernel.initial_ns.ipc.inum(),
-        NsLink::Cgroup => task.kernel.initial_ns.cgroup.inum(),
-        NsLink::Time | NsLink::TimeForChildren => task.kernel.initial_ns.time.inum(),
+        NsLink::Pid => Namespace::Pid(task.pid_ns()),
+        NsLink::User => Namespace::User(task.cred().user_ns.clone()),
+        NsLink::PidForChildren => Namespace::Pid(nsproxy?.pid_for_children.clone()),
+        NsLink::Mnt => Namespace::Mnt(nsproxy?.mnt.clone()),
+        NsLink::Net => Namespace::Net(nsproxy?.net.clone()),
+        NsLink::Uts => Namespace::Uts(nsproxy?.uts.clone()),
+        NsLink::Ipc => Namespace::Ipc(nsproxy?.ipc.clone()),
+        NsLink::Cgroup => Namespace::Cgroup(nsproxy?.cgroup.clone()),
+        NsLink::Time => Namespace::Time(nsproxy?.time.clone()),
+        NsLink::TimeForChildren => Namespace::Time(nsproxy?.time_for_children.clone()),
     })
 }
 
@@ -85,16 +82,10 @@ struct NsSymlink {
 }
 
 impl NsSymlink {
-    fn inum(&self) -> Result<u32, Errno> {
+    fn namespace(&self) -> Result<Namespace, Errno> {
         let task = self.place.id.task().ok_or(Errno::ENOENT)?;
         access::check(&task)?;
-        inum(self.link, &task)
-    }
-
-    fn text(&self) -> Result<Vec<u8>, Errno> {
-        let mut text = Vec::new();
-        render_ns(self.link, self.inum()?, &mut text);
-        Ok(text)
+        namespace(self.link, &task)
     }
 }
 
@@ -115,65 +106,10 @@ impl Node for NsSymlink {
 
 impl SymlinkNode for NsSymlink {
     fn follow(&self) -> Result<Link, Errno> {
-        let inode = Arc::new(NsInode { inum: self.inum()? });
-        let dentry = Dentry::new_root(inode, &self.text()?);
-        // Objects without a name in any tree share one mount.
-        let mount = self.place.fs.kernel.vfs.anon_mount().clone();
-        Ok(Link::Jump(Path { mount, dentry }))
+        Ok(Link::Jump(nsfs::path_of(&self.place.fs.kernel.vfs, self.namespace()?)))
     }
 
     fn text_from(&self, _: &Path) -> Option<Result<Vec<u8>, Errno>> {
-        Some(self.text())
-    }
-}
-
-/// The file that stands for a namespace.
-struct NsInode {
-    inum: u32,
-}
-
-impl Inode for NsInode {
-    fn kind(&self) -> FileKind {
-        FileKind::Regular
-    }
-
-    fn metadata(&self) -> Metadata {
-        let time = Timestamp::default();
-        Metadata {
-            ino: u64::from(self.inum),
-            kind: FileKind::Regular,
-            mode: 0o444,
-            nlink: 1,
-            uid: KUid::ROOT,
-            gid: KGid::ROOT,
-            size: 0,
-            blocks: 0,
-            block_size: 4096,
-            rdev: DeviceNumber::default(),
-            atime: time,
-            mtime: time,
-            ctime: time,
-            btime: None,
-        }
-    }
-
-    fn open(self: Arc<Self>, _: &Path, flags: OpenFlags, _: &Arc<Cred>) -> Result<Box<dyn FileOps>, Errno> {
-        if flags.is_writable() { Err(Errno::EPERM) } else { Ok(Box::new(OpenNs)) }
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-}
-
-struct OpenNs;
-
-impl FileOps for OpenNs {
-    fn features(&self) -> FileFeatures {
-        FileFeatures::SEEK | FileFeatures::PREAD | FileFeatures::PWRITE
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
+        Some(self.namespace().map(|namespace| namespace.text()))
     }
 }

@@ -237,8 +237,9 @@ impl Open {
         }
     }
 
+    /// The names that the running task sees, whoever opened the file (get_uts()).
     fn uts_ns(&self) -> Arc<UtsNs> {
-        self.kernel.initial_ns.uts.clone()
+        current().nsproxy().map_or_else(|| self.kernel.nsproxy.uts.clone(), |nsproxy| nsproxy.uts.clone())
     }
 
     /// Whose changes poll(2) tells.

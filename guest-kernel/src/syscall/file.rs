@@ -10,7 +10,8 @@ use linux_raw_sys::ioctl::{FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIONREAD};
 use procfs_core::Errno;
 
 use super::path::{context, files_of, find, read_path};
-use super::{Args, SyscallResult, mm_of};
+use super::{Args, SyscallResult, mm_of, ns};
+use crate::fs::nsfs;
 use crate::task::{Resource, Task};
 use crate::vfs::{File, FileKind, LookupFlags, MAX_FILE_SIZE, OpenFlags, Whence};
 
@@ -135,6 +136,9 @@ pub fn sys_ioctl(task: &Arc<Task>, args: &Args) -> SyscallResult {
         FIONREAD if file.inode().kind() == FileKind::Regular => {
             let left = file.inode().metadata().size.saturating_sub(file.pos());
             mm.write_value(arg, &i32::try_from(left).unwrap_or(i32::MAX))?;
+        }
+        _ if let Some(namespace) = nsfs::namespace_of(&**file.inode()) => {
+            return ns::ioctl(task, namespace, request, arg);
         }
         _ => return file.ops().ioctl(&file, request, arg, &mm).map(|value| value as u64),
     }

@@ -8,7 +8,7 @@ use procfs_core::Errno;
 
 use super::{Args, SyscallResult, mm_of};
 use crate::cred::Capability;
-use crate::ns::UtsField;
+use crate::ns::{UtsField, UtsNs};
 use crate::phys;
 use crate::task::Task;
 use crate::time::monotonic_ns;
@@ -20,7 +20,7 @@ pub const RELEASE: &[u8] = b"6.12.0-procvisor";
 pub const VERSION: &[u8] = b"#1 SMP PREEMPT_DYNAMIC";
 
 pub fn sys_uname(task: &Arc<Task>, args: &Args) -> SyscallResult {
-    let uts = task.kernel.initial_ns.uts.name();
+    let uts = uts_of(task)?.name();
     let mut bytes = [0; UTS_BYTES * 6];
     let fields: [&[u8]; 6] = [b"Linux", &uts.hostname, RELEASE, VERSION, b"x86_64", &uts.domainname];
     for (i, field) in fields.into_iter().enumerate() {
@@ -31,8 +31,13 @@ pub fn sys_uname(task: &Arc<Task>, args: &Args) -> SyscallResult {
     Ok(0)
 }
 
+/// The caller's names.
+fn uts_of(task: &Task) -> Result<Arc<UtsNs>, Errno> {
+    Ok(task.nsproxy().ok_or(Errno::ESRCH)?.uts.clone())
+}
+
 fn read_name(task: &Task, args: &Args) -> Result<alloc::vec::Vec<u8>, Errno> {
-    if !task.cred().has(Capability::SysAdmin) {
+    if !task.cred().has_in(uts_of(task)?.user_ns(), Capability::SysAdmin) {
         return Err(Errno::EPERM);
     }
     let len = usize::try_from(args.int(1)).ok().filter(|&len| len < UTS_BYTES).ok_or(Errno::EINVAL)?;
@@ -46,13 +51,13 @@ fn read_name(task: &Task, args: &Args) -> Result<alloc::vec::Vec<u8>, Errno> {
 
 pub fn sys_sethostname(task: &Arc<Task>, args: &Args) -> SyscallResult {
     let name = read_name(task, args)?;
-    task.kernel.initial_ns.uts.set(UtsField::Host, name);
+    uts_of(task)?.set(UtsField::Host, name);
     Ok(0)
 }
 
 pub fn sys_setdomainname(task: &Arc<Task>, args: &Args) -> SyscallResult {
     let name = read_name(task, args)?;
-    task.kernel.initial_ns.uts.set(UtsField::Domain, name);
+    uts_of(task)?.set(UtsField::Domain, name);
     Ok(0)
 }
 

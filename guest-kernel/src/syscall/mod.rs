@@ -16,6 +16,7 @@ pub mod io;
 mod limits;
 pub mod memory;
 pub mod mount;
+mod ns;
 pub mod path;
 pub mod pipe;
 pub mod poll;

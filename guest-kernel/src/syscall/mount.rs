@@ -35,7 +35,7 @@ fn read_text(task: &Task, address: u64) -> Result<Option<Vec<u8>>, Errno> {
 
 /// The namespace of the caller, which it must be allowed to change.
 fn namespace(task: &Task) -> Result<Arc<MountNs>, Errno> {
-    let ns = task.fs().and_then(|fs| fs.root().mount.ns()).ok_or(Errno::EINVAL)?;
+    let ns = task.nsproxy().ok_or(Errno::EINVAL)?.mnt.clone();
     if task.cred().has_in(&ns.user_ns, Capability::SysAdmin) { Ok(ns) } else { Err(Errno::EPERM) }
 }
 

@@ -17,10 +17,12 @@ use crate::task::{GroupUsage, ProcessGroup, Session, Task, ThreadGroup, exit};
 const RUSAGE_BYTES: usize = 144;
 /// The low bits of clone's flags hold the exit signal.
 const CSIGNAL: u64 = 0xff;
-/// Namespaces cannot be made yet: these flags of clone(2) are refused with EINVAL, as on a Linux without them.
+
 pub fn sys_clone(task: &Arc<Task>, args: &Args) -> SyscallResult {
     let raw = args.word(0);
-    start(task, raw & !CSIGNAL, raw & CSIGNAL, args.word(1), args.word(2), args.word(3), args.word(4))
+    // Linux takes any number here, and sends nothing for one that is no signal.
+    let exit_signal = Signal::from_raw(raw & CSIGNAL).map_or(0, |signal| u64::from(signal.raw()));
+    start(task, raw & !CSIGNAL, exit_signal, args.word(1), args.word(2), args.word(3), args.word(4))
 }
 
 pub fn sys_fork(task: &Arc<Task>, _: &Args) -> SyscallResult {
@@ -52,7 +54,9 @@ pub fn sys_clone3(task: &Arc<Task>, args: &Args) -> SyscallResult {
     let word = |i: usize| u64::from_le_bytes(bytes[i * 8..i * 8 + 8].try_into().unwrap_or_default());
     let (flags, child_tid, parent_tid, exit_signal) = (word(0), word(2), word(3), word(4));
     let (stack, stack_size, tls) = (word(5), word(6), word(7));
-    if exit_signal & !CSIGNAL != 0 || flags & CSIGNAL != 0 || (stack == 0) != (stack_size == 0) {
+    // CLONE_NEWTIME is the one flag among the bits of the exit signal.
+    let refused = (CSIGNAL & !CloneFlags::NEWTIME.bits()) | CloneFlags::DETACHED.bits();
+    if exit_signal & !CSIGNAL != 0 || flags & refused != 0 || (stack == 0) != (stack_size == 0) {
         return Err(Errno::EINVAL);
     }
     start(task, flags, exit_signal, stack.wrapping_add(stack_size), parent_tid, child_tid, tls)

@@ -7,7 +7,7 @@ use alloc::sync::Arc;
 use super::restart::Restart;
 use super::{Args, SyscallResult};
 use super::{
-    dir, epoll, exec, fcntl, file, futex, ids, info, io, limits, memory, mount, path, pipe, poll, prctl, process,
+    dir, epoll, exec, fcntl, file, futex, ids, info, io, limits, memory, mount, ns, path, pipe, poll, prctl, process,
     signal, stat, time, xattr,
 };
 use crate::task::Task;
@@ -215,6 +215,8 @@ const CALLS: &[(usize, &str, Handler, Option<Restart>)] = &[
     (266, "symlinkat", dir::sys_symlinkat, NEVER),
     (267, "readlinkat", path::sys_readlinkat, NEVER),
     (268, "fchmodat", stat::sys_fchmodat, NEVER),
+    (272, "unshare", ns::sys_unshare, NEVER),
+    (308, "setns", ns::sys_setns, NEVER),
     (269, "faccessat", path::sys_faccessat, NEVER),
     (270, "pselect6", poll::sys_pselect6, NEVER),
     (271, "ppoll", poll::sys_ppoll, NEVER),

@@ -10,7 +10,7 @@ use procfs_core::Errno;
 
 use super::task_struct::{NewTask, VforkDone};
 use super::{
-    Comm, FsContext, ProcessGroup, Resource, Rlimits, Session, Task, TaskFlags, TaskSignals, ThreadGroup, run,
+    Comm, FsContext, NsProxy, ProcessGroup, Resource, Rlimits, Session, Task, TaskFlags, TaskSignals, ThreadGroup, run,
 };
 use crate::cred::{Capability, Cred, KUid};
 use crate::fd::FdTable;
@@ -42,6 +42,13 @@ bitflags! {
         const UNTRACED = 0x80_0000;
         const CHILD_SETTID = 0x100_0000;
         const IO = 0x8000_0000;
+        const NEWTIME = 0x80;
+        const NEWCGROUP = 0x0200_0000;
+        const NEWUTS = 0x0400_0000;
+        const NEWIPC = 0x0800_0000;
+        const NEWUSER = 0x1000_0000;
+        const NEWPID = 0x2000_0000;
+        const NEWNET = 0x4000_0000;
     }
 }
 
@@ -81,8 +88,10 @@ pub fn clone(parent: &Arc<Task>, request: &CloneRequest) -> Result<i32, Errno> {
     let files = if flags.contains(CloneFlags::FILES) { files } else { Arc::new(files.fork()?) };
     let fs = parent.fs().ok_or(Errno::EINVAL)?;
     let fs = if flags.contains(CloneFlags::FS) { fs } else { Arc::new(fs.copy()) };
+    let cred = parent.cred();
+    let nsproxy = child_nsproxy(parent, flags, &cred, &fs)?;
     let thread = Thread::new(Priority::User, run::user_entry, 0, Some(context)).map_err(|_| Errno::ENOMEM)?;
-    let pid = Pid::allocate(&parent.pid_ns())?;
+    let pid = Pid::allocate(&nsproxy.pid_for_children)?;
     let is_thread = flags.contains(CloneFlags::THREAD);
     let group = if is_thread { parent.group.clone() } else { child_group(parent, &pid, request) };
     let vfork = flags.contains(CloneFlags::VFORK).then(|| Arc::new(VforkDone::default()));
@@ -99,7 +108,8 @@ pub fn clone(parent: &Arc<Task>, request: &CloneRequest) -> Result<i32, Errno> {
         mm: Some(child_mm.clone()),
         files,
         fs,
-        cred: parent.cred(),
+        nsproxy,
+        cred,
         signals: TaskSignals { blocked, saved: None, pending: Pending::default(), alt_stack },
         flags: kept.union(TaskFlags::FORKNOEXEC),
         vfork_done: vfork.clone(),
@@ -136,9 +146,13 @@ pub fn clone(parent: &Arc<Task>, request: &CloneRequest) -> Result<i32, Errno> {
 }
 
 fn check(flags: CloneFlags) -> Result<(), Errno> {
-    let known = CloneFlags::all().difference(CloneFlags::NEWNS.union(CloneFlags::PTRACE));
+    // User namespaces are not there yet.
+    let known = CloneFlags::all().difference(CloneFlags::NEWUSER.union(CloneFlags::PTRACE));
+    let has_both = |one: CloneFlags, other: CloneFlags| flags.contains(one.union(other));
     let needs = |has: CloneFlags, wants: CloneFlags| flags.contains(has) && !flags.contains(wants);
     if !known.contains(flags)
+        || has_both(CloneFlags::NEWNS, CloneFlags::FS)
+        || has_both(CloneFlags::NEWUSER, CloneFlags::FS)
         || needs(CloneFlags::THREAD, CloneFlags::SIGHAND)
         || needs(CloneFlags::SIGHAND, CloneFlags::VM)
         || (flags.contains(CloneFlags::SIGHAND) && !flags.contains(CloneFlags::THREAD))
@@ -146,6 +160,18 @@ fn check(flags: CloneFlags) -> Result<(), Errno> {
         return Err(Errno::EINVAL);
     }
     Ok(())
+}
+
+/// The namespaces of the child (copy_namespaces()).
+fn child_nsproxy(parent: &Task, flags: CloneFlags, cred: &Cred, fs: &FsContext) -> Result<Arc<NsProxy>, Errno> {
+    let nsproxy = parent.nsproxy().ok_or(Errno::EINVAL)?;
+    if flags.intersects(CloneFlags::NEW_NSPROXY) && !cred.has_in(&cred.user_ns, Capability::SysAdmin) {
+        return Err(Errno::EPERM);
+    }
+    if flags.contains(CloneFlags::NEWIPC.union(CloneFlags::SYSVSEM)) {
+        return Err(Errno::EINVAL);
+    }
+    nsproxy.for_child(parent.kernel, flags, &cred.user_ns, fs)
 }
 
 /// copy_process()'s checks of `RLIMIT_NPROC` and the number of tasks.
@@ -244,6 +270,7 @@ pub fn first_process(kernel: &'static Kernel, first: FirstProcess) -> Result<Arc
         mm: Some(first.mm),
         files: first.files,
         fs: first.fs,
+        nsproxy: kernel.nsproxy.clone(),
         cred: Arc::new(first.cred),
         signals: TaskSignals { alt_stack: (0, 2, 0), ..TaskSignals::default() },
         flags: TaskFlags::RANDOMIZE,

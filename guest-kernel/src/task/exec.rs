@@ -316,6 +316,9 @@ fn install(task: &Arc<Task>, program: Program) {
         platform::load_user_state(context);
     }
     unshare_files(task);
+    if let Some(nsproxy) = task.nsproxy().and_then(|nsproxy| nsproxy.after_exec()) {
+        task.set_nsproxy(nsproxy);
+    }
     task.group.handlers.lock().reset_for_exec();
     task.signals.lock().alt_stack = (0, 2, 0);
     task.clear_child_tid.store(0, Relaxed);

@@ -49,6 +49,9 @@ pub fn finish(task: Arc<Task>, status: i32) -> ! {
     drop(files);
     let fs = task.fs.lock().take();
     drop(fs);
+    // The last one out of a mount namespace unmounts everything in it.
+    let nsproxy = task.nsproxy.lock().take();
+    drop(nsproxy);
     if let Some(done) = task.vfork_done.lock().take() {
         done.complete();
     }

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use super::{FsContext, ProcessGroup, ThreadGroup};
+use super::{FsContext, NsProxy, ProcessGroup, ThreadGroup};
 use crate::cred::Cred;
 use crate::fd::FdTable;
 use crate::kernel::Kernel;
@@ -84,6 +84,7 @@ pub struct Task {
     pub(super) mm: Mutex<Option<MmUser>>,
     pub(super) files: Mutex<Option<Arc<FdTable>>>,
     pub(super) fs: Mutex<Option<Arc<FsContext>>>,
+    pub(super) nsproxy: Mutex<Option<Arc<NsProxy>>>,
     pub(super) cred: Mutex<Arc<Cred>>,
     /// Its own signals and mask.
     pub signals: Mutex<TaskSignals>,
@@ -164,6 +165,7 @@ pub(super) struct NewTask {
     pub(super) mm: Option<MmUser>,
     pub(super) files: Arc<FdTable>,
     pub(super) fs: Arc<FsContext>,
+    pub(super) nsproxy: Arc<NsProxy>,
     pub(super) cred: Arc<Cred>,
     pub(super) signals: TaskSignals,
     pub(super) flags: TaskFlags,
@@ -183,6 +185,7 @@ impl NewTask {
             mm: Mutex::new(Rank::TASK, self.mm),
             files: Mutex::new(Rank::TASK, Some(self.files)),
             fs: Mutex::new(Rank::TASK, Some(self.fs)),
+            nsproxy: Mutex::new(Rank::TASK, Some(self.nsproxy)),
             cred: Mutex::new(Rank::TASK, self.cred),
             signals: Mutex::new(Rank::TASK_SIGNALS, self.signals),
             flags: AtomicU32::new(self.flags.bits()),
@@ -268,6 +271,39 @@ impl Task {
     /// Its root, working directory and umask; `None` once it has exited.
     pub fn fs(&self) -> Option<Arc<FsContext>> {
         self.fs.lock().clone()
+    }
+
+    /// Its namespaces; `None` once it has exited.
+    pub fn nsproxy(&self) -> Option<Arc<NsProxy>> {
+        self.nsproxy.lock().clone()
+    }
+
+    /// Replaces its namespaces.
+    pub fn set_nsproxy(&self, nsproxy: NsProxy) {
+        let old = self.nsproxy.lock().replace(Arc::new(nsproxy));
+        drop(old);
+    }
+
+    /// Its root, working directory and umask if another task has them too.
+    pub fn shared_fs(&self) -> Option<Arc<FsContext>> {
+        self.fs.lock().as_ref().filter(|fs| Arc::strong_count(fs) > 1).cloned()
+    }
+
+    /// Gives it a root, working directory and umask of its own.
+    pub fn set_fs(&self, fs: Arc<FsContext>) {
+        let old = self.fs.lock().replace(fs);
+        drop(old);
+    }
+
+    /// Its descriptor table if another task has it too.
+    pub fn shared_files(&self) -> Option<Arc<FdTable>> {
+        self.files.lock().as_ref().filter(|files| Arc::strong_count(files) > 1).cloned()
+    }
+
+    /// Gives it a descriptor table of its own.
+    pub fn set_files(&self, files: Arc<FdTable>) {
+        let old = self.files.lock().replace(files);
+        drop(old);
     }
 
     /// Its credentials.

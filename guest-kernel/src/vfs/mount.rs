@@ -189,6 +189,7 @@ pub struct MountNs {
     /// What it shares with all others.
     pub vfs: Arc<Vfs>,
     inum: Inum,
+    seq: u64,
     /// Who owns it.
     pub user_ns: Arc<UserNs>,
     mounts: Mutex<Vec<Arc<Mount>>>,
@@ -201,6 +202,7 @@ impl MountNs {
     #[must_use]
     pub fn new(vfs: Arc<Vfs>, inum: Inum, user_ns: Arc<UserNs>) -> Arc<Self> {
         Arc::new(Self {
+            seq: vfs.next_ns_seq.fetch_add(1, Ordering::Relaxed),
             vfs,
             inum,
             user_ns,
@@ -216,10 +218,48 @@ impl MountNs {
         self.inum.get()
     }
 
+    /// Its place in the order in which mount namespaces were made; never given out again (`NS_GET_MNTNS_ID`).
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
     /// The mounts in order of their ids, as /proc/PID/mounts lists them.
     #[must_use]
     pub fn mounts(&self) -> Vec<Arc<Mount>> {
         self.mounts.lock().clone()
+    }
+
+    /// A namespace of `user_ns` with a copy of every mount, in the order of the tree; `paths` move to the copies.
+    ///
+    /// # Errors
+    /// What attaching a mount says; none so far.
+    pub fn copy(
+        self: &Arc<Self>,
+        inum: Inum,
+        user_ns: &Arc<UserNs>,
+        paths: [&mut Path; 2],
+    ) -> Result<Arc<Self>, Errno> {
+        let new = Self::new(self.vfs.clone(), inum, user_ns.clone());
+        let mut copies: Vec<(Arc<Mount>, Arc<Mount>)> = Vec::new();
+        let first = self.mounts().into_iter().find(|mount| mount.parent_point().is_none());
+        let mut rest: Vec<_> = first.into_iter().collect();
+        while let Some(old) = rest.pop() {
+            let copy = self.vfs.new_mount(old.super_block.clone(), old.root.clone(), old.flags());
+            let point = old.parent_point().and_then(|point| {
+                let (_, mount) = copies.iter().find(|(of, _)| Arc::ptr_eq(of, &point.mount))?;
+                Some(Path { mount: mount.clone(), dentry: point.dentry })
+            });
+            new.attach(&copy, point.as_ref())?;
+            rest.extend(old.children.lock().iter().rev().filter_map(|child| child.mount.upgrade()));
+            copies.push((old, copy));
+        }
+        for path in paths {
+            if let Some((_, copy)) = copies.iter().find(|(of, _)| Arc::ptr_eq(of, &path.mount)) {
+                path.mount = copy.clone();
+            }
+        }
+        Ok(new)
     }
 
     /// The root of the namespace.
@@ -337,6 +377,8 @@ pub struct Vfs {
     user_ns: Arc<UserNs>,
     pipe_mount: Arc<Mount>,
     anon_mount: Arc<Mount>,
+    nsfs_mount: Arc<Mount>,
+    next_ns_seq: AtomicU64,
 }
 
 impl Vfs {
@@ -345,7 +387,7 @@ impl Vfs {
     pub fn new(user_ns: Arc<UserNs>) -> Arc<Self> {
         let devices = DeviceTable::new();
         let numbers = AtomicU32::new(FIRST_ANON_MINOR);
-        let internal = |fs_type, root: Arc<dyn Inode>, name: &[u8]| {
+        let internal = |fs_type, root: Arc<dyn Inode>, name: &[u8], private| {
             let super_block = Arc::new(SuperBlock {
                 fs_type,
                 source: fs_type.as_bytes().to_vec(),
@@ -353,22 +395,26 @@ impl Vfs {
                 options: String::new(),
                 user_ns: user_ns.clone(),
                 devices: devices.clone(),
-                private: Box::new(()),
+                private,
             });
             new_mount(0, super_block, Dentry::new_root(root, name), MountFlags::empty())
         };
-        let anon_mount = internal("anon_inodefs", crate::fs::anon::root_inode(), b"anon_inodefs:");
-        let pipe_mount = internal("pipefs", crate::fs::anon::root_inode(), b"pipe:");
+        let anon_mount = internal("anon_inodefs", crate::fs::anon::root_inode(), b"anon_inodefs:", Box::new(()));
+        let pipe_mount = internal("pipefs", crate::fs::anon::root_inode(), b"pipe:", Box::new(()));
+        let stash = Box::new(crate::fs::nsfs::Stash::default());
+        let nsfs_mount = internal("nsfs", crate::fs::anon::root_inode(), b"nsfs:", stash);
         let vfs = Arc::new(Self {
             types: Mutex::new(rank::MOUNT, Vec::new()),
             next_mount_id: AtomicU32::new(FIRST_MOUNT_ID),
             next_anon_minor: AtomicU32::new(numbers.load(Ordering::Relaxed)),
             next_ino: AtomicU64::new(FIRST_INO),
+            next_ns_seq: AtomicU64::new(1),
             singles: Mutex::new(rank::MOUNT, Vec::new()),
             devices,
             user_ns,
             pipe_mount,
             anon_mount,
+            nsfs_mount,
         });
         vfs.register_filesystem("tmpfs", crate::fs::tmpfs::mount);
         vfs.register_filesystem("devtmpfs", crate::fs::tmpfs::mount_devtmpfs);
@@ -450,6 +496,12 @@ impl Vfs {
     #[must_use]
     pub fn anon_mount(&self) -> &Arc<Mount> {
         &self.anon_mount
+    }
+
+    /// The internal mount of the files that stand for namespaces.
+    #[must_use]
+    pub fn nsfs_mount(&self) -> &Arc<Mount> {
+        &self.nsfs_mount
     }
 
     /// A mount of `root`, not yet attached anywhere.
