@@ -1,4 +1,5 @@
-//! The guest's `/proc` on the host: a 9P2000.L client, and the multiplexer that lets several clients share one VM's stream.
+//! The guest's `/proc` on the host: a 9P2000.L client for a batch and one for many callers ([`pipeline`]), and the multiplexer that lets
+//! several clients share one VM's stream ([`mux`]).
 //!
 //! Nothing that comes from the guest is believed: each reply is checked for its tag, type, length and counts before its
 //! content is looked at ([`transport`]), and what a call may take in bytes and time is bounded.
@@ -6,6 +7,8 @@
 pub mod client;
 mod job;
 pub mod mux;
+mod peer;
+pub mod pipeline;
 pub mod table;
 pub mod transport;
 

@@ -6,7 +6,6 @@
 //! A reply that cannot be right becomes an error for the one request, one that nobody waits for is dropped; only a stream
 //! whose framing is lost, or that ends, ends the multiplexer: each open request then gets `EIO`.
 
-mod peer;
 mod route;
 
 use std::io;
@@ -18,7 +17,7 @@ use std::time::Duration;
 use procfs_core::ninep::wire::FrameError;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use peer::{Moved, Peer};
+use super::peer::{Moved, Peer};
 use route::{Router, Ward};
 
 /// Clients that are served at once; more wait in the listener's backlog.

@@ -14,8 +14,8 @@ use procfs_core::ninep::wire::{
     Fid, MIN_MSIZE, NO_FID, NO_TAG, READ_OVERHEAD, Reply, Request, VERSION, VERSION_UNKNOWN, WireError, peek, set_tag,
 };
 
-use super::peer::{Moved, Peer};
 use super::{MAX_CLIENTS, MuxError};
+use crate::proc::peer::{Moved, Peer};
 use crate::proc::transport::Expected;
 
 /// Requests of one client that the guest has not answered.
