@@ -5,7 +5,7 @@
 
 use std::fs::OpenOptions;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -18,19 +18,42 @@ pub enum Need {
     Kvm,
     /// A usable `/dev/kvm` and the root user, to hide it or to give it up.
     KvmAndRoot,
+    /// A usable `/dev/fuse`, and the right to mount.
+    Fuse,
+    /// That and a usable `/dev/kvm`.
+    KvmAndFuse,
 }
 
 impl Need {
     /// Why the host does not have it; `None` when it does.
     pub fn missing(self) -> Option<String> {
-        if self == Self::Nothing {
-            return None;
+        let kvm = || device("/dev/kvm");
+        let fuse = || device("/dev/fuse").or_else(may_not_mount);
+        match self {
+            Self::Nothing => None,
+            Self::Kvm => kvm(),
+            Self::KvmAndRoot => {
+                kvm().or_else(|| (!rustix::process::geteuid().is_root()).then(|| "needs root".to_owned()))
+            }
+            Self::Fuse => fuse(),
+            Self::KvmAndFuse => kvm().or_else(fuse),
         }
-        if let Err(error) = OpenOptions::new().read(true).write(true).open("/dev/kvm") {
-            return Some(format!("/dev/kvm: {error}"));
-        }
-        let is_root = rustix::process::geteuid().is_root();
-        (self == Self::KvmAndRoot && !is_root).then(|| "needs root".to_owned())
+    }
+}
+
+/// Why a device may not be opened.
+fn device(path: &str) -> Option<String> {
+    let opened = OpenOptions::new().read(true).write(true).open(path);
+    opened.err().map(|error| format!("{path}: {error}"))
+}
+
+/// Why nothing can be mounted: tried in a mount namespace of its own, as some containers allow not even that.
+fn may_not_mount() -> Option<String> {
+    let tried = Command::new("unshare").args(["--mount", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
+    match tried {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(format!("mount: {}", String::from_utf8_lossy(&output.stderr).trim())),
+        Err(error) => Some(format!("unshare: {error}")),
     }
 }
 

@@ -10,6 +10,7 @@
 pub mod compare;
 pub mod harness;
 pub mod kernel;
+pub mod mounted;
 pub mod process;
 pub mod procvisor;
 pub mod program;

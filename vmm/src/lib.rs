@@ -8,7 +8,7 @@
 //! | `layout`, `loader` | where things lie in guest memory, and putting them there (the boot contract of ARCHITECTURE.md) |
 //! | `bus`, `devices` | which device answers where: serial line, exit port, virtio console |
 //! | `rootfs` | the initramfs: a directory, an archive, or one program with its libraries |
-//! | `proc` | 9P2000.L: the client, and the multiplexer that lets several clients share a VM's stream |
+//! | `proc` | 9P2000.L: the client, the multiplexer that lets several clients share a VM's stream, the FUSE mount |
 //! | `registry` | the VMs of one user on this host |
 //! | `terminal` | the host's terminal in raw mode |
 //! | `timing` | where the time of a start and an end goes |

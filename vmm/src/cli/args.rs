@@ -82,6 +82,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// Mount a VM's /proc on a directory of the host, for ps, top, htop, psutil, Prometheus exporters
+    #[command(override_usage = "procvisor mount [OPTIONS] VM DIR", after_help = MOUNT_EXAMPLES)]
+    Mount(MountArgs),
     /// Stop a VM
     Stop {
         /// Its name, as `procvisor list` has it
@@ -97,6 +100,33 @@ pub(crate) struct Target {
     #[arg(value_name = "VM [PATH]")]
     pub(crate) words: Vec<OsString>,
 }
+
+#[derive(Debug, Args)]
+pub(crate) struct MountArgs {
+    /// Let other users in too, by the modes and owners of the guest's files [default: the user who mounts, as the guest's root]
+    #[arg(long)]
+    pub(crate) allow_other: bool,
+    /// Return once it is mounted, and leave it so until umount or the VM's end
+    #[arg(long, short = 'b')]
+    pub(crate) background: bool,
+    /// This process is the one in the background; its standard output goes to the one that the user started
+    #[arg(long, hide = true)]
+    pub(crate) detached_child: bool,
+    /// The VM's name and an empty directory
+    #[arg(value_name = "VM DIR")]
+    pub(crate) words: Vec<OsString>,
+}
+
+const MOUNT_EXAMPLES: &str =
+    "It ends, with status 0, when the directory is unmounted (umount DIR, or ^C here) or the VM ends.
+
+Examples:
+  procvisor mount --background web /mnt/web
+  cat /mnt/web/1/status; ls -l /mnt/web/1/fd
+  prometheus-node-exporter --path.procfs=/mnt/web
+  python3 -c 'import psutil; psutil.PROCFS_PATH = \"/mnt/web\"; print(psutil.pids())'
+  unshare -m sh -c 'mount --bind /mnt/web /proc && exec ps -ef'   # tools that know /proc only: ps, top, htop
+  umount /mnt/web";
 
 #[derive(Debug, Args)]
 pub(crate) struct Run {
@@ -124,6 +154,9 @@ pub(crate) struct Run {
     /// Print the VM's name once it answers, and leave it running
     #[arg(long, short = 'd')]
     pub(crate) detach: bool,
+    /// Mount the guest's /proc on this empty directory of the host while the VM runs
+    #[arg(long, value_name = "DIR")]
+    pub(crate) proc_mount: Option<PathBuf>,
     /// Boot this kernel (ELF) instead of the built-in one
     #[arg(long, value_name = "FILE")]
     pub(crate) kernel: Option<PathBuf>,

@@ -1,8 +1,8 @@
-//! `run --detach`: a VM that outlives the command that started it.
+//! `run --detach`, `mount --background`: what outlives the command that started it.
 //!
 //! The command starts itself again with `--detached-child` and reads what became of it from a pipe, the other's standard output: `+` and
-//! the VM's name once its /proc answers (or the program has ended by itself), or `-`, a status byte and a message. A child that dies
-//! without a word has failed. A new process image, not a fork, so no state of this one is taken along.
+//! the VM's name (nothing for a mount) once its /proc answers (or the program has ended by itself), or `-`, a status byte and a message.
+//! A child that dies without a word has failed. A new process image, not a fork, so no state of this one is taken along.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -17,13 +17,16 @@ use super::{Failure, plain, print};
 
 /// Starts the detached process and tells what became of it.
 pub(crate) fn start() -> Result<u8, Failure> {
+    let mut words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    // Behind `run`, which comes first (the only option that may stand before it goes with other commands), and before the program.
+    words.insert(words.len().min(1), "--detached-child".into());
+    start_as(words)
+}
+
+/// Starts this command in the background with these words and tells what became of it.
+pub(crate) fn start_as(words: Vec<OsString>) -> Result<u8, Failure> {
     let failed = |error: std::io::Error| Failure::ours(format!("cannot start in the background: {}", plain(&error)));
-    let mut words = std::env::args_os().skip(1);
-    // `run` comes first: the only option that may stand before it goes with other commands.
-    let command: OsString = words.next().unwrap_or_default();
     let mut child = Command::new("/proc/self/exe")
-        .arg(command)
-        .arg("--detached-child")
         .args(words)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -34,6 +37,7 @@ pub(crate) fn start() -> Result<u8, Failure> {
         pipe.read_to_end(&mut told).map_err(failed)?;
     }
     match told.split_first() {
+        Some((b'+', [])) => Ok(0),
         Some((b'+', name)) => {
             let mut name = name.to_vec();
             name.push(b'\n');
@@ -43,9 +47,21 @@ pub(crate) fn start() -> Result<u8, Failure> {
         Some((b'-', [status, message @ ..])) => Err(Failure::new(*status, String::from_utf8_lossy(message))),
         _ => {
             let status = child.wait().map_err(failed)?;
-            Err(Failure::ours(format!("the VM's process ended before the VM ran ({status})")))
+            Err(Failure::ours(format!("the process in the background ended before it was ready ({status})")))
         }
     }
+}
+
+/// Turns standard output and error into nothing, so that no pipe or terminal of the parent is kept open.
+pub(crate) fn silence() -> Result<(), Failure> {
+    let null = File::options().write(true).open("/dev/null");
+    redirect_to(&null.map_err(|error| Failure::ours(format!("cannot open /dev/null: {}", plain(&error))))?)
+}
+
+fn redirect_to(output: &File) -> Result<(), Failure> {
+    let failed = |error: rustix::io::Errno| Failure::ours(format!("cannot redirect output: {}", plain(&error)));
+    rustix::stdio::dup2_stdout(output).map_err(failed)?;
+    rustix::stdio::dup2_stderr(output).map_err(failed)
 }
 
 /// Where a VM's process tells what became of the start; a VM in the foreground has nobody to tell.
@@ -67,11 +83,7 @@ impl Announcer {
 
     /// Turns standard output and error into the VM's log file, so that only the pipe is left of the parent.
     pub(crate) fn redirect(&self, registration: &Registration) -> Result<(), Failure> {
-        let output = registration.create_output()?;
-        let failed = |error: rustix::io::Errno| Failure::ours(format!("cannot redirect output: {}", plain(&error)));
-        rustix::stdio::dup2_stdout(&output).map_err(failed)?;
-        rustix::stdio::dup2_stderr(&output).map_err(failed)?;
-        Ok(())
+        redirect_to(&registration.create_output()?)
     }
 
     /// Says that the VM runs; false when nobody waits for it (any more).

@@ -7,6 +7,7 @@ mod args;
 mod detach;
 mod files;
 mod list;
+mod mount;
 mod ps;
 mod run;
 mod target;
@@ -119,7 +120,7 @@ fn dispatch(cli: Cli, start: ProcessStart) -> Result<u8, Failure> {
     let connect = cli.connect.as_deref();
     match cli.command {
         Command::Run(_) | Command::List { .. } | Command::Stop { .. } if connect.is_some() => {
-            Err(Failure::ours("--connect goes with ls, cat, readlink, stat, write and ps only"))
+            Err(Failure::ours("--connect goes with ls, cat, readlink, stat, write, ps and mount only"))
         }
         Command::Run(run) if run.detach && !run.detached_child => detach::start(),
         Command::Run(run) => run::run(&run, start),
@@ -130,6 +131,7 @@ fn dispatch(cli: Cli, start: ProcessStart) -> Result<u8, Failure> {
         Command::Readlink { json, target } => files::readlink(&target::resolve(connect, &target.words, false)?, json),
         Command::Stat { json, target } => files::stat(&target::resolve(connect, &target.words, false)?, json),
         Command::Write { target } => files::write(&target::resolve(connect, &target.words, false)?),
+        Command::Mount(args) => mount::mount(&args, connect),
         Command::Ps { json, target } => ps::ps(&target::resolve(connect, &target.words, true)?, json),
     }
 }

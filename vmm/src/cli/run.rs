@@ -23,7 +23,7 @@ use vmm::timing::{ProcessStart, Timing};
 use super::args::Run;
 use super::detach::Announcer;
 use super::watch::{StopCause, Watch};
-use super::{Failure, complain, plain};
+use super::{Failure, complain, mount, plain};
 
 /// What Debian's login gives root.
 const GUEST_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -73,6 +73,8 @@ fn run_vm(args: &Run, announcer: &Arc<Announcer>, timing: &Timing) -> Result<u8,
         .map_err(|error| Failure::ours(format!("cannot serve the VM's /proc: {}", plain(&error))))?;
     let ports =
         Ports { proc_: PortBackend::duplex(guest_end.into()).map_err(failed)?, ..stdio(is_terminal).map_err(failed)? };
+    // Before the program's first instruction; whatever ends this function unmounts.
+    let mounted = args.proc_mount.as_deref().map(|directory| mount::of_run(directory, &registration)).transpose()?;
     timing.mark("registered");
     let program = root.program.clone();
     let config = vm_config(args, root, env, &registration, is_terminal, timing)?;
@@ -86,6 +88,7 @@ fn run_vm(args: &Run, announcer: &Arc<Announcer>, timing: &Timing) -> Result<u8,
     let raw = if is_terminal { Some(RawMode::enter().map_err(failed)?) } else { None };
     let outcome = machine.run();
     drop(raw);
+    drop(mounted);
     drop(mux);
     let outcome = outcome.map_err(|error| Failure::ours(plain(&error)))?;
     let status = conclude(args, outcome, &program, watch.cause())?;

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use vmm::proc::client::{Client, Options};
@@ -20,7 +21,7 @@ pub(crate) struct Resolved {
 }
 
 /// A client of a VM.
-pub(crate) type VmClient = Client<std::os::unix::net::UnixStream>;
+pub(crate) type VmClient = Client<UnixStream>;
 
 /// Takes `VM PATH...` apart, or `PATH...` with `--connect`; `root_by_default` says whether paths may be left out.
 pub(crate) fn resolve(connect: Option<&Path>, words: &[OsString], root_by_default: bool) -> Result<Resolved, Failure> {
@@ -42,10 +43,13 @@ pub(crate) fn resolve(connect: Option<&Path>, words: &[OsString], root_by_defaul
 impl Resolved {
     /// Connects to the VM.
     pub(crate) fn connect(&self) -> Result<VmClient, Failure> {
-        let stream = registry::connect(&self.socket).map_err(|error| {
-            Failure::ours(format!("cannot connect to {}: {}", self.socket.display(), plain(&error)))
-        })?;
-        Client::new(stream, &Options::default()).map_err(|error| self.failure(&error))
+        Client::new(self.stream()?, &Options::default()).map_err(|error| self.failure(&error))
+    }
+
+    /// Connects to the VM's socket, without a word on it.
+    pub(crate) fn stream(&self) -> Result<UnixStream, Failure> {
+        registry::connect(&self.socket)
+            .map_err(|error| Failure::ours(format!("cannot connect to {}: {}", self.socket.display(), plain(&error))))
     }
 
     /// The VM's failure to answer.
