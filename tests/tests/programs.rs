@@ -29,6 +29,8 @@ fn main() -> ExitCode {
             descriptors_are_shared_copied_and_listed,
             files_and_names_fail_as_on_linux,
             events_are_reported_by_level_edge_and_shot,
+            another_thread_than_the_first_takes_over_the_process_by_exec,
+            orphans_and_zombies_go_where_linux_sends_them,
             spinning_processes_keep_their_registers,
             privileged_and_odd_instructions_fault_as_on_linux,
             broken_frames_and_signal_storms_end_as_on_linux,
@@ -121,6 +123,14 @@ fn files_and_names_fail_as_on_linux() {
 
 fn events_are_reported_by_level_edge_and_shot() {
     same_on_both("events");
+}
+
+fn another_thread_than_the_first_takes_over_the_process_by_exec() {
+    same_on_both("thread-exec");
+}
+
+fn orphans_and_zombies_go_where_linux_sends_them() {
+    same_on_both("reaping");
 }
 
 fn spinning_processes_keep_their_registers() {

@@ -28,6 +28,12 @@ impl MmUser {
         mm.users.fetch_update(AcqRel, Relaxed, more).ok().map(|_| Self(mm.clone()))
     }
 
+    /// Whether there are other users than the holder of this handle.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.0.users.load(Relaxed) > 1
+    }
+
     /// The address space, to be kept without keeping its mappings.
     #[must_use]
     pub fn mm(&self) -> &Arc<Mm> {

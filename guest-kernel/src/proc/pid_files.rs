@@ -223,8 +223,7 @@ struct ChildrenFile {
 impl SeqSource for ChildrenFile {
     fn record(&mut self, cursor: &mut u64, out: &mut Vec<u8>) -> Result<Record, Errno> {
         let task = self.place.id.resolve()?;
-        // Children belong to the process here, so its first thread shows them all.
-        let children = if task.is_leader() { task.group.children() } else { Vec::new() };
+        let children = task.group.children_of(&task);
         let at = usize::try_from(*cursor).unwrap_or(usize::MAX);
         let Some(child) = children.get(at) else { return Ok(Record::End) };
         texts::render_child(child.pid.nr_in(&self.place.fs.pid_ns), out);

@@ -35,6 +35,13 @@ pub struct SigAction {
     pub mask: SigSet,
 }
 
+impl SigAction {
+    /// The action that drops the signal.
+    pub fn ignore() -> Self {
+        SigAction { handler: SIG_IGN, ..Self::default() }
+    }
+}
+
 /// What the default action of a signal is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Default {

@@ -25,7 +25,7 @@ pub fn to_group(group: &Arc<ThreadGroup>, info: SigInfo, force: Force) {
     if !matches!(group.state.lock().exit, ExitState::Alive) {
         return;
     }
-    let blocked = group.leader().map_or(SigSet::EMPTY, |leader| leader.signals.lock().blocked);
+    let blocked = group.leader().map_or(SigSet::EMPTY, |leader| leader.signals.lock().all_blocked());
     if !prepare(group, &info, blocked, force) {
         return;
     }
@@ -39,7 +39,7 @@ pub fn to_task(task: &Arc<Task>, info: SigInfo, force: Force) {
     if task.is_dead() {
         return;
     }
-    let blocked = task.signals.lock().blocked;
+    let blocked = task.signals.lock().all_blocked();
     if !prepare(&task.group, &info, blocked, force) {
         return;
     }
@@ -143,7 +143,8 @@ fn complete(group: &Arc<ThreadGroup>, only: Option<&Arc<Task>>, signal: Signal) 
     // What is stopped takes nothing but SIGKILL until it goes on (wants_signal()).
     let stopped = signal != Signal::KILL && matches!(group.state.lock().job, JobControl::Stopped { .. });
     let takes = |task: &Arc<Task>| !stopped && !task.is_dead() && !task.signals.lock().blocked.has(signal);
-    if kills && threads.iter().any(takes) {
+    let dies = |task: &Arc<Task>| takes(task) && !task.signals.lock().waited_for.has(signal);
+    if kills && threads.iter().any(dies) {
         start_group_exit(group, i32::from(signal.raw()));
         return;
     }

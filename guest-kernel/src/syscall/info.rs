@@ -10,7 +10,8 @@ use super::{Args, SyscallResult, mm_of};
 use crate::cred::Capability;
 use crate::ns::{UtsField, UtsNs};
 use crate::phys;
-use crate::task::Task;
+use crate::signal::Signal;
+use crate::task::{Task, exit, reboot_namespace};
 use crate::time::monotonic_ns;
 
 const UTS_BYTES: usize = 65;
@@ -119,11 +120,23 @@ pub fn sys_reboot(task: &Arc<Task>, args: &Args) -> SyscallResult {
     const HALT: u32 = 0xcdef_0123;
     const POWER_OFF: u32 = 0x4321_fedc;
     const CAD: [u32; 2] = [0, 0x89ab_cdef];
-    if !task.cred().has(Capability::SysBoot) {
+    const RESTART2: u32 = 0xa1b2_c3d4;
+    let ns = task.pid_ns();
+    if !task.cred().has_in(ns.user_ns(), Capability::SysBoot) {
         return Err(Errno::EPERM);
     }
     if args.uint(0) != MAGIC1 || !MAGIC2.contains(&args.uint(1)) {
         return Err(Errno::EINVAL);
+    }
+    if ns.level() > 0 {
+        let signal = match args.uint(2) {
+            RESTART | RESTART2 => Signal::HUP,
+            HALT | POWER_OFF => Signal::INT,
+            _ => return Err(Errno::EINVAL),
+        };
+        reboot_namespace(task, signal);
+        exit::request(task, 0);
+        return Ok(0);
     }
     match args.uint(2) {
         RESTART | HALT | POWER_OFF => crate::start::power_off(task.kernel),

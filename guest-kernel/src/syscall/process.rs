@@ -86,7 +86,11 @@ pub fn sys_exit(task: &Arc<Task>, args: &Args) -> SyscallResult {
 }
 
 pub fn sys_exit_group(task: &Arc<Task>, args: &Args) -> SyscallResult {
-    send::start_group_exit(&task.group, (args.int(0) & 0xff) << 8);
+    let status = (args.int(0) & 0xff) << 8;
+    send::start_group_exit(&task.group, status);
+    // What somebody else has asked for before counts.
+    let status = task.group.state.lock().group_exit.unwrap_or(status);
+    exit::request(task, status);
     Ok(0)
 }
 

@@ -328,7 +328,11 @@ pub fn sys_rt_sigtimedwait(task: &Arc<Task>, args: &Args) -> SyscallResult {
     };
     // While it waits the signals count as unblocked, so that they wake it.
     let blocked = task.signals.lock().blocked;
-    task.signals.lock().blocked = blocked.minus(set);
+    {
+        let mut signals = task.signals.lock();
+        signals.blocked = blocked.minus(set);
+        signals.waited_for = blocked.and(set);
+    }
     send::recalculate(task);
     let mut taken = None;
     let wake = WaitQueue::new().wait(WaitMode::Interruptible, deadline, || {
@@ -342,7 +346,11 @@ pub fn sys_rt_sigtimedwait(task: &Arc<Task>, args: &Args) -> SyscallResult {
         }
         taken.is_some()
     });
-    task.signals.lock().blocked = blocked;
+    {
+        let mut signals = task.signals.lock();
+        signals.blocked = blocked;
+        signals.waited_for = SigSet::EMPTY;
+    }
     send::recalculate(task);
     match (taken, wake) {
         (Some(info), _) => {

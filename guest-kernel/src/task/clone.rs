@@ -19,7 +19,7 @@ use crate::mm::{MmUser, TASK_SIZE};
 use crate::pid::Pid;
 use crate::platform::{self, UserContext};
 use crate::sched::{self, Priority, Thread, WaitMode};
-use crate::signal::{Pending, SigHandlers, Signal};
+use crate::signal::{SigHandlers, Signal};
 
 bitflags! {
     /// `CLONE_*` of Linux 6.12 include/uapi/linux/sched.h.
@@ -110,7 +110,7 @@ pub fn clone(parent: &Arc<Task>, request: &CloneRequest) -> Result<i32, Errno> {
         fs,
         nsproxy,
         cred,
-        signals: TaskSignals { blocked, saved: None, pending: Pending::default(), alt_stack },
+        signals: TaskSignals { blocked, alt_stack, ..TaskSignals::default() },
         flags: kept.union(TaskFlags::FORKNOEXEC),
         vfork_done: vfork.clone(),
     }
@@ -133,6 +133,12 @@ pub fn clone(parent: &Arc<Task>, request: &CloneRequest) -> Result<i32, Errno> {
         let family =
             if flags.contains(CloneFlags::PARENT) { parent.group.parent() } else { Some(parent.group.clone()) };
         if let Some(family) = family {
+            let parent_thread = if flags.contains(CloneFlags::PARENT) {
+                parent.group.state.lock().parent_thread.clone()
+            } else {
+                Arc::downgrade(parent)
+            };
+            group.state.lock().parent_thread = parent_thread;
             family.state.lock().children.push(group);
         }
     }

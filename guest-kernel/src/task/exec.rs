@@ -10,9 +10,10 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use procfs_core::Errno;
 
+use super::de_thread::de_thread;
 use super::elf::{Image, ImageSource};
 use super::init_stack::{self, Arguments, AuxValues};
-use super::{Comm, Task, TaskFlags};
+use super::{Comm, Task, TaskFlags, exit};
 use crate::cred::{Capabilities, Cred, KUid};
 use crate::fs::random;
 use crate::kernel::Kernel;
@@ -260,10 +261,6 @@ pub fn execve(
     if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
-    if !task.is_leader() && task.group.thread_count() > 1 {
-        // Taking over the first thread's number is not there yet.
-        return Err(Errno::EAGAIN);
-    }
     let mut lookup = LookupFlags::FOLLOW;
     lookup.set(LookupFlags::FOLLOW, flags & AT_SYMLINK_NOFOLLOW == 0);
     lookup.set(LookupFlags::EMPTY, flags & AT_EMPTY_PATH != 0);
@@ -278,24 +275,12 @@ pub fn execve(
         }
     };
     drop(context);
-    end_other_threads(task);
+    if de_thread(task).is_err() {
+        // The process ends, and the caller with it.
+        return Ok(());
+    }
     install(task, program);
     Ok(())
-}
-
-/// Ends the other threads of the process and waits for them.
-fn end_other_threads(task: &Arc<Task>) {
-    for other in task.group.threads() {
-        if !Arc::ptr_eq(&other, task) {
-            super::exit::request(&other, 0);
-            other.thread.kill_pending.store(true, Relaxed);
-            crate::sched::wake(&other.thread);
-        }
-    }
-    while task.group.thread_count() > 1 {
-        let soon = crate::time::monotonic_ns() + 100_000;
-        crate::sched::block(crate::sched::WaitMode::Uninterruptible, Some(soon));
-    }
 }
 
 fn install(task: &Arc<Task>, program: Program) {
@@ -306,6 +291,9 @@ fn install(task: &Arc<Task>, program: Program) {
         platform::load_address_space(root);
         old
     };
+    if let Some(mm) = &old {
+        exit::leave_memory(task, mm);
+    }
     drop(old);
     if let Some(done) = task.vfork_done.lock().take() {
         done.complete();
@@ -321,13 +309,14 @@ fn install(task: &Arc<Task>, program: Program) {
     }
     task.group.handlers.lock().reset_for_exec();
     task.signals.lock().alt_stack = (0, 2, 0);
-    task.clear_child_tid.store(0, Relaxed);
     task.robust_list.store(0, Relaxed);
     task.set_cred(program.cred);
     task.set_comm(program.comm);
     task.clear_flags(TaskFlags::FORKNOEXEC);
     task.set_flags(TaskFlags::RANDOMIZE);
-    task.group.state.lock().has_execed = true;
+    let mut state = task.group.state.lock();
+    state.has_execed = true;
+    state.exit_signal = Some(Signal::CHLD);
 }
 
 /// A descriptor table shared with others stays theirs; the program gets a copy without the close-on-exec ones.

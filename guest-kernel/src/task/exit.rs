@@ -1,12 +1,13 @@
 //! The end of a thread and of a process, and who is told.
 //!
-//! Source: Linux 6.12 kernel/exit.c do_exit(), exit_notify(), forget_original_parent(), is_orphaned_pgrp().
+//! Source: Linux 6.12 kernel/exit.c do_exit(), exit_notify(), is_orphaned_pgrp(), kernel/signal.c do_notify_parent(), kernel/fork.c
+//! mm_release().
 
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::Ordering::Relaxed;
 
-use super::{ExitState, GroupUsage, JobControl, ProcessGroup, Task, TaskFlags, ThreadGroup};
-use crate::kernel::Kernel;
+use super::{ExitState, GroupUsage, JobControl, ProcessGroup, Task, TaskFlags, ThreadGroup, reaper};
+use crate::mm::MmUser;
 use crate::platform;
 use crate::sched;
 use crate::signal::send::{self, Force};
@@ -29,18 +30,18 @@ pub fn request(task: &Task, status: i32) {
 
 /// The wait status with which the thread is to end, if it is to.
 pub fn requested(task: &Task) -> Option<i32> {
-    if let Some(status) = task.group.state.lock().group_exit {
-        return Some(status);
+    if task.exit_requested.load(Relaxed) {
+        return Some(task.exit_code.load(Relaxed));
     }
-    task.exit_requested.load(Relaxed).then(|| task.exit_code.load(Relaxed))
+    let status = task.group.state.lock().group_exit?;
+    // Whoever did not ask for it itself ends as by SIGKILL (get_signal()).
+    task.set_flags(TaskFlags::SIGNALED);
+    Some(status)
 }
 
 /// Ends the running thread with `status` (wait form).
 pub fn finish(task: Arc<Task>, status: i32) -> ! {
-    task.set_flags(TaskFlags::EXITING);
-    if status & 0x7f != 0 {
-        task.set_flags(TaskFlags::SIGNALED);
-    }
+    task.set_flags(TaskFlags::EXITING.union(TaskFlags::POSTCOREDUMP));
     task.exit_code.store(status, Relaxed);
     task.thread.account_system();
     release_memory(&task);
@@ -62,10 +63,7 @@ pub fn finish(task: Arc<Task>, status: i32) -> ! {
 
 fn release_memory(task: &Arc<Task>) {
     let Some(mm) = task.mm.lock().take() else { return };
-    let tid_address = task.clear_child_tid.swap(0, Relaxed);
-    if tid_address != 0 && mm.copy_out(tid_address, &0u32.to_le_bytes()).is_ok() {
-        task.kernel.futexes.wake(mm.mm(), tid_address, 1, super::futex::MATCH_ANY);
-    }
+    leave_memory(task, &mm);
     let hiwater = mm.snapshot().usage.peak_rss_pages();
     {
         let mut usage = task.group.dead_usage.lock();
@@ -75,6 +73,14 @@ fn release_memory(task: &Arc<Task>) {
     task.thread.set_root(None);
     platform::load_address_space(platform::kernel_root());
     drop(mm);
+}
+
+/// Tells those who wait for the thread to leave the address space `mm`, by exit or exec (mm_release()).
+pub(super) fn leave_memory(task: &Task, mm: &MmUser) {
+    let tid_address = task.clear_child_tid.swap(0, Relaxed);
+    if tid_address != 0 && mm.is_shared() && mm.copy_out(tid_address, &0u32.to_le_bytes()).is_ok() {
+        task.kernel.futexes.wake(mm.mm(), tid_address, 1, super::futex::MATCH_ANY);
+    }
 }
 
 /// Takes the thread out of its process; the last one makes the process a zombie.
@@ -87,8 +93,11 @@ fn leave_group(task: &Arc<Task>, status: i32) {
         task.kernel.tasks.remove(task);
         task.kernel.counters.tasks.fetch_sub(1, Relaxed);
     }
-    let all_ended = group.threads().iter().all(|other| other.is_dead());
+    task.has_left.store(true, Relaxed);
+    let all_ended = group.threads().iter().all(|other| other.has_left.load(Relaxed));
     if !all_ended {
+        reaper::leave_children_to_sibling(task);
+        group.exec_wait.wake_all();
         return;
     }
     // The last thread's status is the process's (synchronize_group_exit()).
@@ -96,11 +105,11 @@ fn leave_group(task: &Arc<Task>, status: i32) {
     if group.is_init() {
         crate::start::init_has_ended(task.kernel, status);
     }
-    end_process(&group, status);
+    group.state.lock().group_exit = Some(status);
+    end_process(task, &group);
 }
 
-fn end_process(group: &Arc<ThreadGroup>, status: i32) {
-    let kernel = group.kernel;
+fn end_process(task: &Arc<Task>, group: &Arc<ThreadGroup>) {
     super::real_timer::stop(group);
     let pgrp = group.pgrp();
     if Arc::ptr_eq(&pgrp.session.pid, &group.pid)
@@ -109,17 +118,28 @@ fn end_process(group: &Arc<ThreadGroup>, status: i32) {
         tty.session_leader_ended();
         pgrp.session.set_tty(None);
     }
-    let parent = group.parent();
-    adopt_children(group, kernel);
-    group.state.lock().exit = ExitState::Zombie(status);
-    if let Some(parent) = &parent {
-        orphan_check(&pgrp, parent);
+    if group.pid.is_reaper() && !task.is_kernel_thread() {
+        reaper::zap_namespace(task, group.pid.ns());
     }
-    let exit_signal = group.state.lock().exit_signal;
-    let Some(parent) = parent else {
+    reaper::adopt_children(group);
+    let status = {
+        let mut state = group.state.lock();
+        let status = state.group_exit.unwrap_or(0);
+        state.exit = ExitState::Zombie(status);
+        status
+    };
+    // Now, and not before, since the end of a namespace takes time in which the parent may end.
+    let Some(parent) = group.parent() else {
         reap(group);
         return;
     };
+    orphan_check(&pgrp, &parent);
+    notify_parent(group, &parent, status);
+}
+
+/// Tells the parent of the end, and reaps at once where it does not care (do_notify_parent()).
+pub(super) fn notify_parent(group: &Arc<ThreadGroup>, parent: &Arc<ThreadGroup>, status: i32) {
+    let exit_signal = group.state.lock().exit_signal;
     let ignored = exit_signal == Some(Signal::CHLD) && {
         let handlers = parent.handlers.lock();
         let action = handlers.get(Signal::CHLD);
@@ -131,7 +151,7 @@ fn end_process(group: &Arc<ThreadGroup>, status: i32) {
             killed if status & 0x80 != 0 => (CLD_DUMPED, killed),
             killed => (CLD_KILLED, killed),
         };
-        send::to_group(&parent, child_info(group, &parent, signal, code, status), Force::No);
+        send::to_group(parent, child_info(group, parent, signal, code, status), Force::No);
     }
     if ignored {
         reap(group);
@@ -155,47 +175,6 @@ fn child_info(group: &Arc<ThreadGroup>, parent: &ThreadGroup, signal: Signal, co
     }
 }
 
-/// Children of an ended process become its reaper's: a subreaper above it, else the first process.
-fn adopt_children(group: &Arc<ThreadGroup>, kernel: &'static Kernel) {
-    let children = core::mem::take(&mut group.state.lock().children);
-    if children.is_empty() {
-        return;
-    }
-    let Some(init) = kernel.init_group() else { return };
-    let reaper = find_reaper(group).unwrap_or(init);
-    let mut zombies = false;
-    for child in children {
-        child.state.lock().parent = Arc::downgrade(&reaper);
-        zombies |= matches!(child.state.lock().exit, ExitState::Zombie(_));
-        reaper.state.lock().children.push(child.clone());
-        let leader = child.leader();
-        let death_signal = leader.as_ref().map_or(0, |leader| leader.parent_death_signal.load(Relaxed));
-        if let Some(signal) = Signal::from_raw(u64::from(death_signal)) {
-            send::to_group(&child, SigInfo::kernel(signal), Force::No);
-        }
-        orphan_check(&child.pgrp(), group);
-    }
-    if zombies {
-        send::to_group(&reaper, SigInfo::kernel(Signal::CHLD), Force::No);
-        reaper.child_wait.wake_all();
-    }
-}
-
-/// The nearest ancestor that asked for the orphans below it (`PR_SET_CHILD_SUBREAPER`).
-fn find_reaper(group: &Arc<ThreadGroup>) -> Option<Arc<ThreadGroup>> {
-    let mut at = group.parent()?;
-    loop {
-        let (is_subreaper, is_alive) = {
-            let state = at.state.lock();
-            (state.is_subreaper, state.exit == ExitState::Alive)
-        };
-        if is_subreaper && is_alive {
-            return Some(at);
-        }
-        at = at.parent()?;
-    }
-}
-
 /// Whether no member of `pgrp` has a parent in another group of the same session.
 pub fn is_orphaned(pgrp: &Arc<ProcessGroup>) -> bool {
     pgrp.members().iter().all(|member| {
@@ -209,7 +188,7 @@ pub fn is_orphaned(pgrp: &Arc<ProcessGroup>) -> bool {
 }
 
 /// A group that loses its last link to its session and has stopped members gets SIGHUP and SIGCONT.
-fn orphan_check(pgrp: &Arc<ProcessGroup>, parent: &Arc<ThreadGroup>) {
+pub(super) fn orphan_check(pgrp: &Arc<ProcessGroup>, parent: &Arc<ThreadGroup>) {
     let parents = parent.pgrp();
     if Arc::ptr_eq(&parents, pgrp) || !Arc::ptr_eq(&parents.session, &pgrp.session) {
         return;
@@ -236,6 +215,15 @@ pub fn notify_parent_of_job_control(group: &Arc<ThreadGroup>) {
         send::to_group(&parent, child_info(group, &parent, Signal::CHLD, code, status), Force::No);
     }
     parent.child_wait.wake_all();
+}
+
+/// Reaps a zombie child of `parent`, which takes over what it has used.
+pub(super) fn reap_into(parent: &ThreadGroup, child: &Arc<ThreadGroup>) -> GroupUsage {
+    let mut usage = child.usage();
+    usage.add(&child.children_usage.lock());
+    parent.children_usage.lock().add(&usage);
+    reap(child);
+    usage
 }
 
 /// Removes a zombie for good; its number may be given out again.

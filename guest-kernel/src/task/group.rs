@@ -45,6 +45,8 @@ pub enum JobControl {
 pub struct GroupState {
     /// Who is told of the end.
     pub parent: Weak<ThreadGroup>,
+    /// Which of its threads made the process, or adopted it.
+    pub parent_thread: Weak<Task>,
     /// In the order of their creation; zombies included.
     pub children: Vec<Arc<ThreadGroup>>,
     /// The process group.
@@ -59,6 +61,8 @@ pub struct GroupState {
     pub exit_signal: Option<Signal>,
     /// It has executed a program since it was forked (setpgid(2) by the parent is over).
     pub has_execed: bool,
+    /// A thread waits for the others to end before it executes a program.
+    pub is_executing: bool,
     /// Orphans below it become its children (`PR_SET_CHILD_SUBREAPER`).
     pub is_subreaper: bool,
 }
@@ -137,6 +141,8 @@ pub struct ThreadGroup {
     pub child_wait: WaitQueue,
     /// Woken when the process goes on after a stop.
     pub continue_wait: WaitQueue,
+    /// Woken when a thread has ended and others live: one may wait to execute a program.
+    pub(super) exec_wait: WaitQueue,
     /// Resource limits.
     pub limits: Mutex<Rlimits>,
     /// What ended threads have used.
@@ -179,6 +185,7 @@ impl ThreadGroup {
                 Rank::GROUP_STATE,
                 GroupState {
                     parent,
+                    parent_thread: Weak::new(),
                     children: Vec::new(),
                     pgrp,
                     exit: ExitState::Alive,
@@ -186,6 +193,7 @@ impl ThreadGroup {
                     job: JobControl::Running,
                     exit_signal,
                     has_execed: false,
+                    is_executing: false,
                     is_subreaper: false,
                 },
             ),
@@ -193,6 +201,7 @@ impl ThreadGroup {
             pending: Mutex::new(Rank::GROUP_SIGNALS, Pending::default()),
             child_wait: WaitQueue::new(),
             continue_wait: WaitQueue::new(),
+            exec_wait: WaitQueue::new(),
             limits: Mutex::new(Rank::LIMITS, limits),
             dead_usage: Mutex::new(Rank::USAGE, GroupUsage::default()),
             children_usage: Mutex::new(Rank::USAGE, GroupUsage::default()),
@@ -249,6 +258,13 @@ impl ThreadGroup {
     /// The children, in the order of their creation.
     pub fn children(&self) -> Vec<Arc<ThreadGroup>> {
         self.state.lock().children.clone()
+    }
+
+    /// The children that its thread `task` made or adopted.
+    pub fn children_of(&self, task: &Task) -> Vec<Arc<ThreadGroup>> {
+        let mut children = self.children();
+        children.retain(|child| core::ptr::eq(child.state.lock().parent_thread.as_ptr(), task));
+        children
     }
 
     /// What all its threads have used, ended ones included.

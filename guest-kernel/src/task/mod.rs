@@ -6,6 +6,7 @@
 //! Source: Linux 6.12 include/linux/sched.h, kernel/fork.c, kernel/exit.c.
 
 pub mod clone;
+mod de_thread;
 pub mod elf;
 pub mod exec;
 pub mod exit;
@@ -18,6 +19,7 @@ mod load;
 mod nsproxy;
 pub mod oom;
 pub mod real_timer;
+mod reaper;
 mod rlimit;
 pub mod run;
 mod session;
@@ -30,6 +32,7 @@ pub use group::{ExitState, GroupState, GroupUsage, JobControl, ThreadGroup};
 pub use kthread::spawn_kernel_thread;
 pub use load::{LoadAverage, PERIOD_NS as LOAD_PERIOD_NS};
 pub use nsproxy::NsProxy;
+pub use reaper::reboot_namespace;
 pub use rlimit::{RLIM_INFINITY, Resource, Rlimit, Rlimits};
 pub use session::{ProcessGroup, Session};
 pub use table::TaskTable;

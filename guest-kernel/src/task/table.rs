@@ -76,6 +76,16 @@ impl TaskTable {
         drop(gone);
     }
 
+    /// Lets `task` stand under every number of `pid`, where another one stood (exchange_tids()).
+    pub(super) fn replace(&self, pid: &Pid, task: &Arc<Task>) {
+        let mut gone = Vec::new();
+        {
+            let mut index = self.0.lock();
+            gone.extend(pid.levels().filter_map(|(ns, nr)| index.by_nr.insert(key(ns, nr), task.clone())));
+        }
+        drop(gone);
+    }
+
     /// The thread with this number in `ns`.
     pub fn task(&self, ns: &Arc<PidNs>, nr: i32) -> Option<Arc<Task>> {
         self.0.lock().by_nr.get(&key(ns, nr)).cloned()

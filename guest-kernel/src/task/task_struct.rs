@@ -20,6 +20,8 @@ bitflags::bitflags! {
     pub struct TaskFlags: u32 {
         /// It is exiting.
         const EXITING = 0x4;
+        /// It is past the point where a core would be written.
+        const POSTCOREDUMP = 0x8;
         /// It has forked and not yet executed a program.
         const FORKNOEXEC = 0x40;
         /// It has used the super-user's privileges.
@@ -63,12 +65,21 @@ impl Comm {
 pub struct TaskSignals {
     /// Blocked now.
     pub blocked: SigSet,
+    /// Blocked but for a sigtimedwait(2) that takes it: not ignored, and nobody dies of it.
+    pub waited_for: SigSet,
     /// To be blocked again when the handler of a sigsuspend has run.
     pub saved: Option<SigSet>,
     /// Sent to this thread alone.
     pub pending: Pending,
     /// `sigaltstack`: address, flags, size.
     pub alt_stack: (u64, i32, u64),
+}
+
+impl TaskSignals {
+    /// What does not reach the thread as a signal, by its mask or because a call takes it.
+    pub fn all_blocked(&self) -> SigSet {
+        self.blocked.or(self.waited_for)
+    }
 }
 
 /// A thread, or a process seen as its leader.
@@ -110,6 +121,8 @@ pub struct Task {
     pub parent_death_signal: AtomicU32,
     /// It ends with `exit_code` before it returns to user mode.
     pub(super) exit_requested: AtomicBool,
+    /// It has ended and does not come back into the family; what follows is its stack's end.
+    pub(super) has_left: AtomicBool,
     /// Its system call, while in one: number, or -1.
     pub syscall: AtomicI32,
 }
@@ -200,6 +213,7 @@ impl NewTask {
             restart_deadline_ns: AtomicU64::new(0),
             parent_death_signal: AtomicU32::new(0),
             exit_requested: AtomicBool::new(false),
+            has_left: AtomicBool::new(false),
             syscall: AtomicI32::new(-1),
         });
         let weak: alloc::sync::Weak<Task> = Arc::downgrade(&task);

@@ -8,7 +8,6 @@ use bitflags::bitflags;
 use procfs_core::Errno;
 
 use super::{ExitState, GroupUsage, JobControl, ProcessGroup, Task, ThreadGroup, exit};
-use crate::pid::PidNs;
 use crate::sched::{WaitMode, Wake};
 use crate::signal::Signal;
 
@@ -56,10 +55,9 @@ pub struct Waited {
 /// ECHILD when there is no such child; EINTR when a signal came first.
 pub fn wait(task: &Arc<Task>, which: Which, options: WaitOptions) -> Result<Option<Waited>, Errno> {
     let group = task.group.clone();
-    let ns = task.pid_ns();
     let mut outcome = Ok(None);
     let wake = group.child_wait.wait(WaitMode::Interruptible, None, || {
-        outcome = look(&group, &ns, &which, options);
+        outcome = look(task, &which, options);
         options.contains(WaitOptions::NOHANG) || !matches!(outcome, Ok(None))
     });
     match wake {
@@ -68,45 +66,39 @@ pub fn wait(task: &Arc<Task>, which: Which, options: WaitOptions) -> Result<Opti
     }
 }
 
-fn matches(child: &ThreadGroup, ns: &Arc<PidNs>, which: &Which, options: WaitOptions) -> bool {
+fn matches(task: &Task, child: &ThreadGroup, which: &Which, options: WaitOptions) -> bool {
     let is_named = match which {
         Which::Any => true,
-        Which::Pid(nr) => child.pid.nr_in(ns) == *nr,
+        Which::Pid(nr) => task.nr_of(&child.pid) == *nr,
         Which::Group(pgrp) => pgrp.as_ref().is_some_and(|pgrp| Arc::ptr_eq(pgrp, &child.pgrp())),
     };
     // A clone child is one that ends with another signal than SIGCHLD, or none.
-    let is_clone = child.state.lock().exit_signal != Some(Signal::CHLD);
-    is_named && (options.contains(WaitOptions::ALL) || is_clone == options.contains(WaitOptions::CLONE))
+    let (is_clone, is_own) = {
+        let state = child.state.lock();
+        (state.exit_signal != Some(Signal::CHLD), core::ptr::eq(state.parent_thread.as_ptr(), task))
+    };
+    let is_near = is_own || !options.contains(WaitOptions::NOTHREAD);
+    is_named && is_near && (options.contains(WaitOptions::ALL) || is_clone == options.contains(WaitOptions::CLONE))
 }
 
-fn look(
-    group: &Arc<ThreadGroup>,
-    ns: &Arc<PidNs>,
-    which: &Which,
-    options: WaitOptions,
-) -> Result<Option<Waited>, Errno> {
+fn look(task: &Task, which: &Which, options: WaitOptions) -> Result<Option<Waited>, Errno> {
     let mut any = false;
-    for child in group.children() {
-        if !matches(&child, ns, which, options) {
+    for child in task.group.children() {
+        if !matches(task, &child, which, options) {
             continue;
         }
         any = true;
-        if let Some(waited) = examine(group, &child, ns, options) {
+        if let Some(waited) = examine(task, &child, options) {
             return Ok(Some(waited));
         }
     }
     if any { Ok(None) } else { Err(Errno::ECHILD) }
 }
 
-fn examine(
-    parent: &Arc<ThreadGroup>,
-    child: &Arc<ThreadGroup>,
-    ns: &Arc<PidNs>,
-    options: WaitOptions,
-) -> Option<Waited> {
+fn examine(task: &Task, child: &Arc<ThreadGroup>, options: WaitOptions) -> Option<Waited> {
     let keep = options.contains(WaitOptions::NOWAIT);
     let uid = child.leader().map_or(0, |leader| leader.cred().uid.0);
-    let waited = |status| Waited { pid: child.pid.nr_in(ns), uid, status, usage: GroupUsage::default() };
+    let waited = |status| Waited { pid: task.nr_of(&child.pid), uid, status, usage: GroupUsage::default() };
     let (exit_state, job) = {
         let state = child.state.lock();
         (state.exit, state.job)
@@ -115,12 +107,13 @@ fn examine(
         if !options.contains(WaitOptions::EXITED) {
             return None;
         }
-        let mut usage = child.usage();
-        usage.add(&child.children_usage.lock());
-        if !keep {
-            parent.children_usage.lock().add(&usage);
-            exit::reap(child);
-        }
+        let usage = if keep {
+            let mut usage = child.usage();
+            usage.add(&child.children_usage.lock());
+            usage
+        } else {
+            exit::reap_into(&task.group, child)
+        };
         return Some(Waited { usage, ..waited(status) });
     }
     match job {
