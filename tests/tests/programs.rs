@@ -26,6 +26,7 @@ fn main() -> ExitCode {
             signals_are_delivered_as_linux_does,
             pipes_end_break_and_fill_as_linux_pipes,
             mappings_split_merge_and_fault_as_linuxs,
+            sixty_four_thousand_areas_are_listed_once_each,
             descriptors_are_shared_copied_and_listed,
             files_and_names_fail_as_on_linux,
             events_are_reported_by_level_edge_and_shot,
@@ -111,6 +112,10 @@ fn pipes_end_break_and_fill_as_linux_pipes() {
 
 fn mappings_split_merge_and_fault_as_linuxs() {
     same_on_both("memory");
+}
+
+fn sixty_four_thousand_areas_are_listed_once_each() {
+    same_on_both("areas");
 }
 
 fn descriptors_are_shared_copied_and_listed() {

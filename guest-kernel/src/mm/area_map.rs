@@ -1,9 +1,10 @@
 //! The areas of one address space, in order of address.
 //!
 //! Owns lookup, splitting and merging. Page tables and counters are the caller's.
-//! Invariant: areas never overlap, and no two neighbours that Linux would have merged stay apart.
+//! Invariants: areas never overlap, and no two neighbours that Linux would have merged stay apart; `gaps` has the hole below each area.
 //! Source: Linux 6.12 mm/vma.c vma_merge_new_range(), vma_modify(), __split_vma().
 
+use super::gaps::{Gaps, Hole};
 use super::vma::Vma;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -16,13 +17,14 @@ pub const MAX_AREAS: usize = 65530;
 #[derive(Debug)]
 pub(super) struct AreaMap {
     areas: BTreeMap<u64, Vma>,
+    gaps: Gaps,
     /// How many there may be, which may change at any time.
     most: Arc<AtomicUsize>,
 }
 
 impl Default for AreaMap {
     fn default() -> Self {
-        Self { areas: BTreeMap::new(), most: Arc::new(AtomicUsize::new(MAX_AREAS)) }
+        Self { areas: BTreeMap::new(), gaps: Gaps::default(), most: Arc::new(AtomicUsize::new(MAX_AREAS)) }
     }
 }
 
@@ -106,23 +108,85 @@ impl AreaMap {
             (_, next) => next,
         };
         let (prev, next) = (prev.map(|area| area.start), next.map(|area| area.start));
-        if let Some(next) = next.and_then(|key| self.areas.remove(&key)) {
+        if let Some(next) = next.and_then(|key| self.take(key)) {
             new.end = next.end;
             new.anon = new.anon.or(next.anon);
         }
-        if let Some(prev) = prev.and_then(|key| self.areas.get_mut(&key)) {
+        if let Some(mut prev) = prev.and_then(|key| self.take(key)) {
             prev.end = new.end;
             prev.anon = prev.anon.or(new.anon);
-            return prev.start;
+            new = prev;
         }
         let start = new.start;
-        self.areas.insert(start, new);
+        self.put(new);
         start
+    }
+
+    /// The hole below `area`, which is in the map or is to be.
+    fn hole_below(&self, area: &Vma) -> Hole {
+        let bottom = self.below(area.start).map_or(0, |below| below.end);
+        Hole { bottom, top: area.start_with_gap(), above: area.start }
+    }
+
+    /// The first area that starts at `addr` or above.
+    fn starting_from(&self, addr: u64) -> Option<&Vma> {
+        self.areas.range(addr..).next().map(|(_, area)| area)
+    }
+
+    /// Adds `area` as it is.
+    fn put(&mut self, area: Vma) {
+        let below = self.hole_below(&area);
+        if let Some(next) = self.starting_from(area.end) {
+            let whole = self.hole_below(next);
+            self.gaps.remove(whole);
+            self.gaps.add(Hole { bottom: area.end, ..whole });
+        }
+        self.gaps.add(below);
+        self.areas.insert(area.start, area);
+    }
+
+    /// Takes the area at `start` out.
+    fn take(&mut self, start: u64) -> Option<Vma> {
+        let area = self.areas.remove(&start)?;
+        let below = self.hole_below(&area);
+        self.gaps.remove(below);
+        if let Some(next) = self.starting_from(area.end) {
+            let whole = self.hole_below(next);
+            self.gaps.remove(Hole { bottom: area.end, ..whole });
+            self.gaps.add(whole);
+        }
+        Some(area)
+    }
+
+    /// The highest place for `len` bytes (a number of pages) within `[low, high)`.
+    pub(super) fn highest_gap(&self, low: u64, high: u64, len: u64) -> Option<u64> {
+        self.hole_around(high)
+            .fit_high(low, high, len)
+            .or_else(|| self.gaps.highest(low, high, len, |above| self.hole_at(above)))
+    }
+
+    /// The lowest place for `len` bytes (a number of pages) within `[low, high)`.
+    pub(super) fn lowest_gap(&self, low: u64, high: u64, len: u64) -> Option<u64> {
+        let last = self.areas.last_key_value().map_or(0, |(_, area)| area.end);
+        let above_all = Hole { bottom: last, top: u64::MAX, above: u64::MAX };
+        let found = self.gaps.lowest(low, high, len, |above| self.hole_at(above));
+        found.or_else(|| above_all.fit_low(low, high, len))
+    }
+
+    /// The hole that ends at the first area from `addr` on; past the last area it has no end.
+    fn hole_around(&self, addr: u64) -> Hole {
+        let bottom = self.below(addr).map_or(0, |below| below.end);
+        let top = self.starting_from(addr).map_or(u64::MAX, Vma::start_with_gap);
+        Hole { bottom, top, above: addr }
+    }
+
+    fn hole_at(&self, above: u64) -> Hole {
+        self.areas.get(&above).map_or(Hole { bottom: above, top: above, above }, |area| self.hole_below(area))
     }
 
     /// Adds `new` where nothing is, never joined: what `fork` copies was apart already.
     pub(super) fn insert_apart(&mut self, new: Vma) {
-        self.areas.insert(new.start, new);
+        self.put(new);
     }
 
     /// Takes the first piece of `[start, end)` out, cutting an area that reaches over the ends.
@@ -130,12 +194,12 @@ impl AreaMap {
     /// One at a time: a list of all would be the kernel's largest allocation, of a size that the program chooses.
     pub(super) fn remove_first(&mut self, start: u64, end: u64) -> Option<Vma> {
         let key = self.overlapping(start, end).next()?.start;
-        let area = self.areas.remove(&key)?;
+        let area = self.take(key)?;
         if area.start < start {
-            self.areas.insert(area.start, area.slice(area.start, start));
+            self.put(area.slice(area.start, start));
         }
         if area.end > end {
-            self.areas.insert(end, area.slice(end, area.end));
+            self.put(area.slice(end, area.end));
         }
         Some(area.slice(area.start.max(start), area.end.min(end)))
     }
@@ -156,15 +220,16 @@ impl AreaMap {
 
     /// Moves the lower end of the area at `start` down to `new_start`.
     pub(super) fn extend_down(&mut self, start: u64, new_start: u64) {
-        if let Some(mut area) = self.areas.remove(&start) {
+        if let Some(mut area) = self.take(start) {
             area.page_offset = area.page_offset.wrapping_sub((start - new_start) / crate::phys::PAGE_SIZE);
             area.start = new_start;
-            self.areas.insert(new_start, area);
+            self.put(area);
         }
     }
 
     /// Empties the map, giving the areas to the caller to drop without a lock held.
     pub(super) fn take_all(&mut self) -> BTreeMap<u64, Vma> {
+        self.gaps.clear();
         core::mem::take(&mut self.areas)
     }
 }
@@ -194,7 +259,7 @@ mod tests {
             let mut numbers = Numbers(seed);
             let mut map = AreaMap::default();
             let mut model: Vec<Option<VmFlags>> = vec![None; PAGES as usize];
-            for _ in 0..200 {
+            for step in 0..200 {
                 let first = numbers.below(PAGES);
                 let last = first + 1 + numbers.below((PAGES - first).min(9));
                 let (start, end) = (first * PAGE_SIZE, last * PAGE_SIZE);
@@ -221,6 +286,9 @@ mod tests {
                     }
                 }
                 check(&map, &model);
+                if step % 8 == 0 {
+                    check_places(&map, &model);
+                }
             }
         }
     }
@@ -238,5 +306,22 @@ mod tests {
         let areas: Vec<_> = map.iter().map(|area| (area.start, area.end, area.flags)).collect();
         assert_eq!(areas, runs);
         assert!(map.iter().all(|area| area.page_offset == area.start / PAGE_SIZE));
+        assert!(map.gaps.holds_exactly(map.iter().map(|area| map.hole_below(area))));
+    }
+
+    /// Every place that is found is the one that trying each page would find.
+    fn check_places(map: &AreaMap, model: &[Option<VmFlags>]) {
+        let pages = model.len() as u64;
+        for (low, high) in [(0, pages), (pages / 3, pages - 1)] {
+            for len in [1, 3, 8] {
+                let fits = |&first: &u64| {
+                    first + len <= high && model[first as usize..(first + len) as usize].iter().all(Option::is_none)
+                };
+                let in_pages = |place: Option<u64>| place.map(|addr| addr / PAGE_SIZE);
+                let (from, to, bytes) = (low * PAGE_SIZE, high * PAGE_SIZE, len * PAGE_SIZE);
+                assert_eq!(in_pages(map.highest_gap(from, to, bytes)), (low..high).rev().find(fits));
+                assert_eq!(in_pages(map.lowest_gap(from, to, bytes)), (low..high).find(fits));
+            }
+        }
     }
 }

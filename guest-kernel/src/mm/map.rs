@@ -219,42 +219,13 @@ impl State {
             }
         }
         if flags & MAP_32BIT != 0 {
-            return self.lowest_gap(LOW_RANGE.0, LOW_RANGE.1, len).ok_or(Errno::ENOMEM);
+            return self.areas.lowest_gap(LOW_RANGE.0, LOW_RANGE.1, len).ok_or(Errno::ENOMEM);
         }
         let floor = MMAP_MIN_ADDR;
-        self.highest_gap(floor, self.layout.mmap_base, len)
-            .or_else(|| self.lowest_gap(page_ceil(TASK_SIZE / 3).max(floor), TASK_SIZE, len))
+        self.areas
+            .highest_gap(floor, self.layout.mmap_base, len)
+            .or_else(|| self.areas.lowest_gap(page_ceil(TASK_SIZE / 3).max(floor), TASK_SIZE, len))
             .ok_or(Errno::ENOMEM)
-    }
-
-    fn highest_gap(&self, low: u64, high: u64, len: u64) -> Option<u64> {
-        let mut top = high;
-        for area in self.areas.iter().rev() {
-            if area.start_with_gap() >= high {
-                continue;
-            }
-            let bottom = area.end.max(low);
-            if top >= bottom && top - bottom >= len {
-                return Some(top - len);
-            }
-            top = top.min(area.start_with_gap());
-            if top <= low {
-                return None;
-            }
-        }
-        (top >= low && top - low >= len).then(|| top - len)
-    }
-
-    fn lowest_gap(&self, low: u64, high: u64, len: u64) -> Option<u64> {
-        let mut bottom = low;
-        for area in self.areas.iter().filter(|area| area.end > low) {
-            let top = area.start_with_gap().min(high);
-            if top >= bottom && top - bottom >= len {
-                return Some(bottom);
-            }
-            bottom = bottom.max(area.end);
-        }
-        (high >= bottom && high - bottom >= len).then_some(bottom)
     }
 }
 

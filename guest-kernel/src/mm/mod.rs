@@ -24,6 +24,7 @@ pub mod backing;
 mod brk;
 mod fault;
 mod fork;
+mod gaps;
 #[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
 #[expect(unsafe_code, reason = "calls the host for comparison")]
 mod host_tests;
