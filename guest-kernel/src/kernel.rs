@@ -88,6 +88,8 @@ impl Kernel {
             time: initial_ns.time.clone(),
             time_for_children: initial_ns.time,
         });
+        let sysctls = Sysctls::new(crate::phys::ram_stats().total_pages);
+        vfs.user_ns().set_max_user_namespaces(u64::from(sysctls.threads_max.load(Relaxed).unsigned_abs()) / 2);
         Kernel {
             cpu,
             tasks: TaskTable::new(),
@@ -103,7 +105,7 @@ impl Kernel {
             load: Mutex::new(Rank::LOAD, LoadAverage::default()),
             init: Mutex::new(Rank::INIT, None),
             command_line,
-            sysctls: Sysctls::new(crate::phys::ram_stats().total_pages),
+            sysctls,
             unknown_syscalls: Mutex::new(Rank::UNKNOWN_SYSCALLS, alloc::collections::BTreeMap::new()),
         }
     }

@@ -13,7 +13,7 @@ use procfs_core::Errno;
 
 use crate::boot::BootInfo;
 use crate::boot::timeline::{self, Step, mark};
-use crate::cred::{Cred, KGid, KUid, UserNs};
+use crate::cred::{Cred, FsSharing, KGid, KUid, UserNs};
 use crate::driver::console::{Console, stream};
 use crate::fd::FdTable;
 use crate::fs::initramfs;
@@ -176,6 +176,7 @@ fn start_init(
         argv: spec.args.clone(),
         envp: spec.env.clone(),
         lookup: LookupFlags::FOLLOW,
+        sharing: FsSharing::Private,
     };
     let program = exec::load(kernel, &context, request, &mm_limits)?;
     mark(Step::Program);

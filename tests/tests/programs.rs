@@ -38,7 +38,8 @@ fn main() -> ExitCode {
             buffers_inside_the_file_itself_are_copied_as_on_linux;
         KvmAndRoot: namespaces_are_made_and_joined_as_on_linux,
             files_of_namespaces_are_linuxs,
-            who_has_given_up_root_is_shown_and_refused_as_on_linux;
+            who_has_given_up_root_is_shown_and_refused_as_on_linux,
+            id_maps_are_written_and_shown_as_on_linux;
     ])
 }
 
@@ -152,6 +153,10 @@ fn files_of_namespaces_are_linuxs() {
 
 fn who_has_given_up_root_is_shown_and_refused_as_on_linux() {
     same_on_both("credentials");
+}
+
+fn id_maps_are_written_and_shown_as_on_linux() {
+    same_on_both("id-maps");
 }
 
 fn privileged_and_odd_instructions_fault_as_on_linux() {

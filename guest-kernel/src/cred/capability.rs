@@ -35,6 +35,7 @@ pub enum Capability {
     Mknod = 27,
     AuditControl = 30,
     Setfcap = 31,
+    MacOverride = 32,
     CheckpointRestore = 40,
 }
 
@@ -50,6 +51,23 @@ impl Capabilities {
     pub const EMPTY: Capabilities = Capabilities(0);
     /// Every capability that Linux 6.12 knows.
     pub const FULL: Capabilities = Capabilities((1 << (LAST_CAP + 1)) - 1);
+
+    /// What goes with file-system user id 0 (`CAP_FS_SET`).
+    pub const FILE_SYSTEM: Capabilities = Capabilities(
+        1 << Capability::Chown as u8
+            | 1 << Capability::Mknod as u8
+            | 1 << Capability::DacOverride as u8
+            | 1 << Capability::DacReadSearch as u8
+            | 1 << Capability::Fowner as u8
+            | 1 << Capability::Fsetid as u8
+            | 1 << Capability::MacOverride as u8
+            | 1 << Capability::LinuxImmutable as u8,
+    );
+
+    /// The set of the one capability with this number, if there is one.
+    pub const fn of_number(number: u64) -> Option<Self> {
+        if number > LAST_CAP as u64 { None } else { Some(Capabilities(1 << number)) }
+    }
 
     /// The set with these bits; unknown ones are dropped.
     pub const fn from_bits(bits: u64) -> Self {
@@ -74,6 +92,11 @@ impl Capabilities {
     /// The members of both.
     pub const fn intersection(self, other: Capabilities) -> Self {
         Capabilities(self.0 & other.0)
+    }
+
+    /// The members that are not in `other`.
+    pub const fn without(self, other: Capabilities) -> Self {
+        Capabilities(self.0 & !other.0)
     }
 
     /// The members of either.

@@ -5,7 +5,10 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::{Capabilities, Capability, KGid, KUid, UserNs};
+use procfs_core::Errno;
+
+use super::{Capabilities, Capability, KGid, KUid, RootDirectory, SecureBits, UserNs};
+use crate::ns::Inums;
 
 /// Real, effective, saved and file-system ids, groups, capabilities.
 #[derive(Clone, Debug)]
@@ -27,7 +30,7 @@ pub struct Cred {
     pub cap_bounding: Capabilities,
     pub cap_ambient: Capabilities,
     pub no_new_privs: bool,
-    pub securebits: u32,
+    pub securebits: SecureBits,
     pub user_ns: Arc<UserNs>,
 }
 
@@ -50,7 +53,7 @@ impl Cred {
             cap_bounding: Capabilities::FULL,
             cap_ambient: Capabilities::EMPTY,
             no_new_privs: false,
-            securebits: 0,
+            securebits: SecureBits::empty(),
             user_ns,
         }
     }
@@ -68,28 +71,73 @@ impl Cred {
     }
 
     /// Whether `capability` is in effect in the task's own user namespace.
+    #[must_use]
     pub fn has(&self, capability: Capability) -> bool {
         self.cap_effective.has(capability)
     }
 
-    /// Whether `capability` is in effect towards objects that belong to `ns`.
+    /// Whether `capability` is in effect towards what belongs to no namespace but the initial one (capable()).
+    #[must_use]
+    pub fn capable(&self, capability: Capability) -> bool {
+        self.user_ns.is_initial() && self.has(capability)
+    }
+
+    /// Whether `capability` is in effect towards objects that belong to `ns`: in the task's own namespace and those below it,
+    /// and everywhere below for the owner of a namespace that was made in its own.
     ///
     /// Source: Linux 6.12 security/commoncap.c cap_capable().
-    pub fn has_in(&self, ns: &Arc<UserNs>, capability: Capability) -> bool {
-        let mut at = ns.clone();
+    #[must_use]
+    pub fn has_in(&self, ns: &UserNs, capability: Capability) -> bool {
+        let mut at = ns;
         loop {
-            if Arc::ptr_eq(&at, &self.user_ns) {
-                return self.cap_effective.has(capability);
+            if core::ptr::eq(at, &*self.user_ns) {
+                return self.has(capability);
             }
             let Some(parent) = at.parent() else { return false };
-            if Arc::ptr_eq(&parent, &self.user_ns) && at.owner() == self.euid {
+            if core::ptr::eq(&**parent, &*self.user_ns) && at.owner() == self.euid {
                 return true;
             }
             at = parent;
         }
     }
 
+    /// Whether `capability` is in effect towards a file of these owners: they must have names in the task's namespace
+    /// (capable_wrt_inode_uidgid()).
+    #[must_use]
+    pub fn has_towards(&self, uid: KUid, gid: KGid, capability: Capability) -> bool {
+        let ns = &self.user_ns;
+        self.has(capability) && ns.from_kuid(uid).is_some() && ns.from_kgid(gid).is_some()
+    }
+
+    /// The kernel's id of the task's own namespace's super-user, if it has one.
+    #[must_use]
+    pub fn root_uid(&self) -> Option<KUid> {
+        self.user_ns.make_kuid(0)
+    }
+
+    /// Makes a user namespace below the task's own and enters it.
+    ///
+    /// # Errors
+    /// Those of `UserNs::create`.
+    pub fn enter_new_user_ns(&mut self, root: RootDirectory, inums: &Inums) -> Result<(), Errno> {
+        let ns = UserNs::create(self, root, inums)?;
+        self.enter_user_ns(ns);
+        Ok(())
+    }
+
+    /// Enters `ns`, with every capability there (set_cred_user_ns()).
+    pub fn enter_user_ns(&mut self, ns: Arc<UserNs>) {
+        self.securebits = SecureBits::empty();
+        self.cap_inheritable = Capabilities::EMPTY;
+        self.cap_permitted = Capabilities::FULL;
+        self.cap_effective = Capabilities::FULL;
+        self.cap_ambient = Capabilities::EMPTY;
+        self.cap_bounding = Capabilities::FULL;
+        self.user_ns = ns;
+    }
+
     /// Whether `gid` is the file-system group or a supplementary one.
+    #[must_use]
     pub fn is_in_group(&self, gid: KGid) -> bool {
         self.fsgid == gid || self.groups.binary_search(&gid).is_ok()
     }

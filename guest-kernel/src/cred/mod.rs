@@ -1,14 +1,27 @@
 //! Who a task is: user and group ids, capabilities, user namespaces.
+//!
+//! | module | what |
+//! |---|---|
+//! | `credentials` | the set that a task has, and what it may do by it |
+//! | `change` | what becomes of the capabilities when ids change, by calls and by exec |
+//! | `capability`, `securebits` | sets of capabilities, and what user id 0 means for them |
+//! | `user_ns`, `id_map` | namespaces of ids, and the maps between them |
 
 mod capability;
+mod change;
 mod credentials;
 mod id_map;
+mod securebits;
 mod user_ns;
+#[cfg(test)]
+mod user_ns_tests;
 
 pub use capability::{Capabilities, Capability};
+pub use change::{Executed, FsSharing, SetIds};
 pub use credentials::Cred;
 pub use id_map::{Extent, IdMap};
-pub use user_ns::UserNs;
+pub use securebits::SecureBits;
+pub use user_ns::{IdKind, RootDirectory, UserNs};
 
 /// A user id as the kernel knows it: of the initial namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -105,7 +105,7 @@ impl Namespace {
             Self::Cgroup(ns) => ns.user_ns().clone(),
             Self::Time(ns) => ns.user_ns().clone(),
             Self::Pid(ns) => ns.user_ns().clone(),
-            Self::User(ns) => return ns.parent(),
+            Self::User(ns) => return ns.parent().cloned(),
         })
     }
 

@@ -108,7 +108,7 @@ impl Pipe {
         let size = size.max(PAGE_SIZE as u64).next_power_of_two();
         let slots = usize::try_from(size).map_err(|_| Errno::EINVAL)? / PAGE_SIZE;
         let mut state = self.state.lock();
-        if slots > state.max_slots && size > most && !cred.has(Capability::SysResource) {
+        if slots > state.max_slots && size > most && !cred.capable(Capability::SysResource) {
             return Err(Errno::EPERM);
         }
         if slots < state.slots.len() {

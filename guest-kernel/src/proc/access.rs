@@ -8,8 +8,8 @@ use alloc::sync::Arc;
 use procfs_core::Errno;
 use procfs_core::pid::PtraceRead;
 
-use crate::cred::{Capability, Cred};
-use crate::mm::{Dumpable, Mm};
+use crate::cred::{Capability, Cred, UserNs};
+use crate::mm::Mm;
 use crate::task::{Task, current};
 
 /// Whether the running task may look at `target` (`PTRACE_MODE_READ_FSCREDS`; attaching differs only where a security
@@ -19,19 +19,18 @@ pub(super) fn may_access(target: &Task) -> bool {
     if Arc::ptr_eq(&me.group, &target.group) {
         return true;
     }
-    let dumpable = target.mm().map(|mm| mm.dumpable());
-    has_right_to(&me.cred(), &target.cred(), dumpable)
+    has_right_to(&me.cred(), &target.cred(), target.guarding_user_ns().as_deref())
 }
 
-fn has_right_to(caller: &Cred, target: &Cred, dumpable: Option<Dumpable>) -> bool {
+/// `guard` is the namespace in which it takes `CAP_SYS_PTRACE` even for the target's own user.
+fn has_right_to(caller: &Cred, target: &Cred, guard: Option<&UserNs>) -> bool {
     let is_same_user = [target.uid, target.euid, target.suid].iter().all(|&uid| uid == caller.fsuid)
         && [target.gid, target.egid, target.sgid].iter().all(|&gid| gid == caller.fsgid);
     let is_tracer = caller.has_in(&target.user_ns, Capability::SysPtrace);
     if !is_same_user && !is_tracer {
         return false;
     }
-    // All address spaces belong to the initial user namespace.
-    if dumpable.is_some_and(|dumpable| dumpable != Dumpable::User) && !is_tracer {
+    if guard.is_some_and(|guard| !caller.has_in(guard, Capability::SysPtrace)) {
         return false;
     }
     let is_same_ns = Arc::ptr_eq(&caller.user_ns, &target.user_ns);
@@ -66,34 +65,44 @@ pub(super) fn mm_access(target: &Task) -> Result<Option<Arc<Mm>>, Errno> {
 #[cfg(test)]
 mod tests {
     use super::has_right_to;
-    use crate::cred::{Capabilities, Cred, KGid, KUid, UserNs};
-    use crate::mm::Dumpable;
+    use crate::cred::{Capabilities, Cred, KGid, KUid, RootDirectory, UserNs};
+    use crate::ns::Inums;
 
     #[test]
     fn every_id_of_the_target_counts() {
         let ns = UserNs::initial();
         let user = |id| Cred::user(ns.clone(), KUid(id), KGid(id));
-        let dumpable = Some(Dumpable::User);
-        assert!(has_right_to(&user(7), &user(7), dumpable));
-        assert!(!has_right_to(&user(7), &user(8), dumpable));
+        assert!(has_right_to(&user(7), &user(7), None));
+        assert!(!has_right_to(&user(7), &user(8), None));
         let mut was_root = user(7);
         was_root.suid = KUid::ROOT;
-        assert!(!has_right_to(&user(7), &was_root, dumpable));
+        assert!(!has_right_to(&user(7), &was_root, None));
         let mut other_group = user(7);
         other_group.egid = KGid(9);
-        assert!(!has_right_to(&user(7), &other_group, dumpable));
-        assert!(has_right_to(&Cred::root(ns.clone()), &user(7), Some(Dumpable::No)));
+        assert!(!has_right_to(&user(7), &other_group, None));
+        assert!(has_right_to(&Cred::root(ns.clone()), &user(7), Some(&*ns)));
     }
 
     #[test]
     fn a_process_that_may_not_be_dumped_or_has_more_rights_is_closed_to_its_user() {
         let ns = UserNs::initial();
         let user = Cred::user(ns.clone(), KUid(7), KGid(7));
-        assert!(!has_right_to(&user, &user, Some(Dumpable::No)));
-        assert!(!has_right_to(&user, &user, Some(Dumpable::Root)));
+        assert!(!has_right_to(&user, &user, Some(&*ns)));
         assert!(has_right_to(&user, &user, None));
         let mut privileged = user.clone();
         privileged.cap_permitted = Capabilities::from_bits(1);
-        assert!(!has_right_to(&user, &privileged, Some(Dumpable::User)));
+        assert!(!has_right_to(&user, &privileged, None));
+    }
+
+    #[test]
+    fn the_maker_of_a_namespace_sees_what_is_guarded_there_and_those_inside_nothing_outside() {
+        let outside = Cred::user(UserNs::initial(), KUid(7), KGid(7));
+        let mut inside = outside.clone();
+        inside.enter_new_user_ns(RootDirectory::OfMountNamespace, &Inums::new()).unwrap();
+        assert!(has_right_to(&outside, &inside, Some(&*inside.user_ns)));
+        assert!(!has_right_to(&outside, &inside, Some(&*outside.user_ns)));
+        // Its own ids are not enough: the capabilities of another namespace do not compare.
+        assert!(!has_right_to(&inside, &outside, None));
+        assert!(has_right_to(&inside, &inside, Some(&*inside.user_ns)));
     }
 }

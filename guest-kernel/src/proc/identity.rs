@@ -81,7 +81,10 @@ fn owner_of(task: &Task, mode: u16, is_dir: bool) -> (KUid, KGid) {
     }
     match task.mm() {
         Some(mm) if mm.dumpable() == Dumpable::User => (cred.euid, cred.egid),
-        // The root of the address space's user namespace; all belong to the initial one.
-        Some(_) | None => (KUid::ROOT, KGid::ROOT),
+        Some(_) => {
+            let ns = task.mm_user_ns();
+            (ns.make_kuid(0).unwrap_or(KUid::ROOT), ns.make_kgid(0).unwrap_or(KGid::ROOT))
+        }
+        None => (KUid::ROOT, KGid::ROOT),
     }
 }

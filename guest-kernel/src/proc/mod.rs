@@ -10,6 +10,7 @@
 mod access;
 mod cpuinfo;
 mod fd_dir;
+mod id_maps;
 mod identity;
 mod links;
 mod maps;

@@ -7,7 +7,6 @@ use alloc::vec::Vec;
 
 use procfs_core::Errno;
 use procfs_core::pid::cgroup::{self, Membership};
-use procfs_core::pid::id_map::{self, SetGroups};
 use procfs_core::pid::{Entry, Gate, Node as What, comm, io, limits, oom, stat, statm, texts};
 use procfs_core::seq::{Record, SeqSource, Single};
 
@@ -15,9 +14,9 @@ use super::maps::{MapsFile, MapsForm, rollup};
 use super::memory::{AuxvFile, CmdlineFile, EnvironFile, MemFile};
 use super::mounts::{MountsForm, open_mounts};
 use super::pid_dir::{Place, number_of};
-use super::write::{CommWriter, IdMapWriter, OomWriter, SetgroupsWriter};
-use super::{MAGIC, TaskId, access, view};
-use crate::cred::{Capability, Cred, Extent, IdMap, UserNs};
+use super::write::{CommWriter, OomWriter};
+use super::{MAGIC, TaskId, access, id_maps, view};
+use crate::cred::{Capability, Cred, IdKind};
 use crate::fs::kernfs::{Attributes, Content, FileNode, Node, SeekRule, Small};
 use crate::task::{Task, current};
 use crate::vfs::{Access, FileKind, OpenFlags, permission};
@@ -65,25 +64,6 @@ impl TaskFile {
 
     fn small(&self, seek: SeekRule, render: impl Fn(&Arc<Task>, &mut Vec<u8>) + Send + 'static) -> Content {
         Content::small(SmallText { id: self.place.id.clone(), seek, render })
-    }
-
-    fn id_map(&self, map: fn(&UserNs) -> IdMap, cred: &Arc<Cred>) -> Result<Content, Errno> {
-        let task = self.place.id.task().ok_or(Errno::EINVAL)?;
-        let ns = task.cred().user_ns.clone();
-        let writer = IdMapWriter { ns: ns.clone() };
-        Ok(Content::records(IdMapFile { ns, viewer: cred.user_ns.clone(), map }).with_writer(writer))
-    }
-
-    fn setgroups(&self, flags: OpenFlags, cred: &Cred) -> Result<Content, Errno> {
-        let ns = self.place.id.resolve()?.cred().user_ns.clone();
-        if flags.is_writable() && !cred.has_in(&ns, Capability::SysAdmin) {
-            return Err(Errno::EACCES);
-        }
-        let show = |out: &mut Vec<u8>| {
-            SetGroups::Allow.render(out);
-            Ok(())
-        };
-        Ok(Content::records(Single(show)).with_writer(SetgroupsWriter))
     }
 }
 
@@ -170,7 +150,7 @@ impl FileNode for TaskFile {
             }),
             What::TimerslackNs => self.single(|task, out| {
                 if !core::ptr::eq(Arc::as_ptr(task), Arc::as_ptr(&current()))
-                    && !current().cred().has(Capability::SysNice)
+                    && !current().cred().has_in(&task.cred().user_ns, Capability::SysNice)
                 {
                     return Err(Errno::EPERM);
                 }
@@ -178,10 +158,10 @@ impl FileNode for TaskFile {
                 Ok(())
             }),
             What::Children => Content::records(ChildrenFile { place: self.place.clone() }),
-            What::UidMap => self.id_map(UserNs::uid_map, cred)?,
-            What::GidMap => self.id_map(UserNs::gid_map, cred)?,
-            What::ProjidMap => self.id_map(|_| IdMap::identity(), cred)?,
-            What::Setgroups => self.setgroups(flags, cred)?,
+            What::UidMap => id_maps::open_map(&id, IdKind::User, cred)?,
+            What::GidMap => id_maps::open_map(&id, IdKind::Group, cred)?,
+            What::ProjidMap => id_maps::open_map(&id, IdKind::Project, cred)?,
+            What::Setgroups => id_maps::open_setgroups(&id, flags)?,
             // Directories and links are made by the directory.
             What::Task | What::Fd | What::Fdinfo | What::Ns | What::Net | What::Cwd | What::Root | What::Exe => {
                 return Err(Errno::ENXIO);
@@ -227,29 +207,6 @@ impl SeqSource for ChildrenFile {
         let at = usize::try_from(*cursor).unwrap_or(usize::MAX);
         let Some(child) = children.get(at) else { return Ok(Record::End) };
         texts::render_child(child.pid.nr_in(&self.place.fs.pid_ns), out);
-        *cursor += 1;
-        Ok(Record::Shown)
-    }
-}
-
-/// `uid_map`, `gid_map` or `projid_map` of the user namespace at open.
-struct IdMapFile {
-    ns: Arc<UserNs>,
-    viewer: Arc<UserNs>,
-    map: fn(&UserNs) -> IdMap,
-}
-
-impl SeqSource for IdMapFile {
-    fn record(&mut self, cursor: &mut u64, out: &mut Vec<u8>) -> Result<Record, Errno> {
-        let map = (self.map)(&self.ns);
-        let at = usize::try_from(*cursor).unwrap_or(usize::MAX);
-        let Some(&Extent { first, lower, count }) = map.extents().get(at) else { return Ok(Record::End) };
-        let viewer = match self.ns.parent() {
-            Some(parent) if Arc::ptr_eq(&self.viewer, &self.ns) => parent,
-            _ => self.viewer.clone(),
-        };
-        let lower = (self.map)(&viewer).up(lower).unwrap_or(u32::MAX);
-        id_map::render(&id_map::Extent { first, lower, count }, out);
         *cursor += 1;
         Ok(Record::Shown)
     }

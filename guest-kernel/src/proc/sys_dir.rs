@@ -294,7 +294,7 @@ impl Raw for Open {
 }
 
 impl Writer for Open {
-    fn check(&mut self, count: usize) -> Result<(), Errno> {
+    fn check(&mut self, count: usize, _: u64) -> Result<(), Errno> {
         self.check_access(Access::WRITE, count)
     }
 

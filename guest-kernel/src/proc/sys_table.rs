@@ -101,6 +101,16 @@ const fn namespaces(name: &'static str) -> Named {
     Named { name, item: Item::Value(Knob { mode: 0o644, rights: Rights::UserNs, source }) }
 }
 
+/// The most user namespaces that each user may make below the reader's own; Linux shows that of the namespace at lookup.
+const MAX_USER_NAMESPACES: Named = Named {
+    name: "max_user_namespaces",
+    item: Item::Value(Knob {
+        mode: 0o644,
+        rights: Rights::UserNs,
+        source: Source::Live { rule: NATURAL, get: values::max_user_namespaces, set: values::set_max_user_namespaces },
+    }),
+};
+
 const BOOL: Numbers = Numbers::Int { min: 0, max: 1 };
 const NATURAL: Numbers = Numbers::Int { min: 0, max: i32::MAX };
 const POSITIVE: Numbers = Numbers::Int { min: 1, max: i32::MAX };
@@ -244,7 +254,7 @@ const USER: &[Named] = &[
     namespaces("max_net_namespaces"),
     namespaces("max_pid_namespaces"),
     namespaces("max_time_namespaces"),
-    namespaces("max_user_namespaces"),
+    MAX_USER_NAMESPACES,
     namespaces("max_uts_namespaces"),
 ];
 

@@ -25,6 +25,14 @@ pub(super) fn set_threads_max(kernel: &Kernel, number: i64) {
     kernel.sysctls.threads_max.store(narrow(number), Relaxed);
 }
 
+pub(super) fn max_user_namespaces(_: &Kernel) -> i64 {
+    i64::try_from(current().cred().user_ns.max_user_namespaces()).unwrap_or(i64::MAX)
+}
+
+pub(super) fn set_max_user_namespaces(_: &Kernel, number: i64) {
+    current().cred().user_ns.set_max_user_namespaces(narrow(number));
+}
+
 pub(super) fn max_map_count(kernel: &Kernel) -> i64 {
     i64::try_from(kernel.sysctls.max_map_count.load(Relaxed)).unwrap_or(i64::MAX)
 }

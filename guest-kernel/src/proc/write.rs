@@ -1,18 +1,16 @@
 //! What the writable files of a task do with a write.
 //!
-//! Source: Linux 6.12 fs/proc/base.c comm_write(), __set_oom_adj(); kernel/user_namespace.c proc_uid_map_write(),
-//! proc_setgroups_write().
+//! Source: Linux 6.12 fs/proc/base.c comm_write(), __set_oom_adj().
 
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering::Relaxed;
 
 use procfs_core::Errno;
 use procfs_core::pid::comm::{self, TASK_NAME_MAX};
-use procfs_core::pid::id_map::{SetGroups, check_write};
 use procfs_core::pid::oom;
 
 use super::TaskId;
-use crate::cred::{Capability, UserNs};
+use crate::cred::Capability;
 use crate::fs::kernfs::Writer;
 use crate::task::{Comm, current};
 
@@ -56,7 +54,7 @@ impl Writer for OomWriter {
         let value = i32::from(value);
         let task = self.id.resolve()?;
         let group = &task.group;
-        let is_resource_admin = current().cred().has_in(&group.kernel.user_ns, Capability::SysResource);
+        let is_resource_admin = current().cred().capable(Capability::SysResource);
         let bound = if self.is_old_scale { &group.oom_score_adj } else { &group.oom_score_adj_min };
         if value < bound.load(Relaxed) && !is_resource_admin {
             return Err(Errno::EACCES);
@@ -78,35 +76,5 @@ impl Writer for OomWriter {
             }
         }
         Ok(taken)
-    }
-}
-
-/// A write to `uid_map`, `gid_map` or `projid_map`: the map of the initial namespace, the only one, never changes.
-pub(super) struct IdMapWriter {
-    pub(super) ns: Arc<UserNs>,
-}
-
-impl Writer for IdMapWriter {
-    fn write(&mut self, _: &[u8], count: usize, pos: u64) -> Result<usize, Errno> {
-        if self.ns.parent().is_none() {
-            return Err(Errno::EPERM);
-        }
-        check_write(pos, count)?;
-        Err(Errno::EPERM)
-    }
-}
-
-/// A write to `setgroups` of a namespace whose group map is set: `allow` holds already, `deny` comes too late.
-pub(super) struct SetgroupsWriter;
-
-impl Writer for SetgroupsWriter {
-    fn write(&mut self, bytes: &[u8], count: usize, pos: u64) -> Result<usize, Errno> {
-        if count > bytes.len() {
-            return Err(Errno::EINVAL);
-        }
-        match SetGroups::parse(bytes, pos)? {
-            SetGroups::Allow => Ok(count),
-            SetGroups::Deny => Err(Errno::EPERM),
-        }
     }
 }

@@ -55,8 +55,10 @@ impl Rank {
     pub const VIRTQUEUE: Rank = Rank(4_700);
     /// A virtio device's registers.
     pub const VIRTIO_TRANSPORT: Rank = Rank(4_710);
-    /// An id map; read wherever ids are shown.
+    /// A user namespace's id maps; read wherever ids are shown.
     pub const ID_MAP: Rank = Rank(54_000);
+    /// How many namespaces users have made.
+    pub const NS_COUNTS: Rank = Rank(54_100);
     /// Sleepers of a wait queue: things are woken from everywhere.
     pub const WAIT_QUEUE: Rank = Rank(55_000);
     /// Kernel timers.

@@ -1,6 +1,7 @@
 //! User and group ids.
 //!
-//! Source: Linux 6.12 kernel/sys.c __sys_setuid() and its kin; security/commoncap.c cap_emulate_setxuid(); credentials(7).
+//! What a change does to capabilities is `cred`'s; that it closes the process to its user, `Task::commit_cred`'s.
+//! Source: Linux 6.12 kernel/sys.c __sys_setuid() and its kin, kernel/groups.c; credentials(7).
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -8,7 +9,7 @@ use alloc::vec::Vec;
 use procfs_core::Errno;
 
 use super::{Args, SyscallResult, mm_of};
-use crate::cred::{Capabilities, Capability, Cred, KGid, KUid};
+use crate::cred::{Capability, Cred, KGid, KUid};
 use crate::task::Task;
 
 const KEEP: u32 = u32::MAX;
@@ -58,36 +59,28 @@ pub fn sys_getresgid(task: &Arc<Task>, args: &Args) -> SyscallResult {
     Ok(0)
 }
 
-/// Puts new credentials in place; a change of identity makes the process undumpable and moves the capabilities.
-fn commit(task: &Task, old: &Cred, mut new: Cred) -> SyscallResult {
-    let roots = |cred: &Cred| [cred.uid, cred.euid, cred.suid].contains(&KUid::ROOT);
-    if roots(old) && !roots(&new) {
-        new.cap_permitted = Capabilities::EMPTY;
-        new.cap_effective = Capabilities::EMPTY;
-        new.cap_ambient = Capabilities::EMPTY;
-    }
-    if old.euid == KUid::ROOT && new.euid != KUid::ROOT {
-        new.cap_effective = Capabilities::EMPTY;
-    }
-    if old.euid != KUid::ROOT && new.euid == KUid::ROOT {
-        new.cap_effective = new.cap_permitted;
-    }
-    let identity = |cred: &Cred| (cred.euid, cred.egid, cred.fsuid, cred.fsgid);
-    if identity(old) != identity(&new)
-        && let Some(mm) = task.mm()
-    {
-        mm.set_dumpable(task.kernel.sysctls.dumpable_after_change());
-    }
-    task.set_cred(new);
-    Ok(0)
-}
-
 fn kuid(cred: &Cred, raw: u32) -> Result<KUid, Errno> {
     cred.user_ns.make_kuid(raw).ok_or(Errno::EINVAL)
 }
 
 fn kgid(cred: &Cred, raw: u32) -> Result<KGid, Errno> {
     cred.user_ns.make_kgid(raw).ok_or(Errno::EINVAL)
+}
+
+/// An id that a call may leave as it is.
+fn kuid_or_keep(cred: &Cred, raw: u32) -> Result<Option<KUid>, Errno> {
+    if raw == KEEP { Ok(None) } else { kuid(cred, raw).map(Some) }
+}
+
+fn kgid_or_keep(cred: &Cred, raw: u32) -> Result<Option<KGid>, Errno> {
+    if raw == KEEP { Ok(None) } else { kgid(cred, raw).map(Some) }
+}
+
+/// Puts the credentials in place that differ from `old` in user ids.
+fn commit_user(task: &Task, old: &Cred, mut new: Cred) -> SyscallResult {
+    new.follow_user_ids(old);
+    task.commit_cred(new);
+    Ok(0)
 }
 
 pub fn sys_setuid(task: &Arc<Task>, args: &Args) -> SyscallResult {
@@ -100,7 +93,7 @@ pub fn sys_setuid(task: &Arc<Task>, args: &Args) -> SyscallResult {
         return Err(Errno::EPERM);
     }
     (new.euid, new.fsuid) = (id, id);
-    commit(task, &old, new)
+    commit_user(task, &old, new)
 }
 
 pub fn sys_setgid(task: &Arc<Task>, args: &Args) -> SyscallResult {
@@ -113,91 +106,127 @@ pub fn sys_setgid(task: &Arc<Task>, args: &Args) -> SyscallResult {
         return Err(Errno::EPERM);
     }
     (new.egid, new.fsgid) = (id, id);
-    commit(task, &old, new)
+    task.commit_cred(new);
+    Ok(0)
 }
 
 pub fn sys_setresuid(task: &Arc<Task>, args: &Args) -> SyscallResult {
     let old = task.cred();
-    let mut new = (*old).clone();
-    let mine = [old.uid, old.euid, old.suid];
-    for (i, slot) in [&mut new.uid, &mut new.euid, &mut new.suid].into_iter().enumerate() {
-        let raw = args.uint(i);
-        if raw == KEEP {
-            continue;
-        }
-        let id = kuid(&old, raw)?;
-        if !old.has(Capability::Setuid) && !mine.contains(&id) {
-            return Err(Errno::EPERM);
-        }
-        *slot = id;
+    let [uid, euid, suid] =
+        [kuid_or_keep(&old, args.uint(0))?, kuid_or_keep(&old, args.uint(1))?, kuid_or_keep(&old, args.uint(2))?];
+    let is_kept = |wanted: Option<KUid>, id: KUid| wanted.is_none_or(|wanted| wanted == id);
+    if is_kept(uid, old.uid) && is_kept(euid, old.euid) && is_kept(euid, old.fsuid) && is_kept(suid, old.suid) {
+        return Ok(0);
     }
+    let is_new = |id: &KUid| ![old.uid, old.euid, old.suid].contains(id);
+    if [uid, euid, suid].iter().flatten().any(is_new) && !old.has(Capability::Setuid) {
+        return Err(Errno::EPERM);
+    }
+    let mut new = (*old).clone();
+    new.uid = uid.unwrap_or(old.uid);
+    new.euid = euid.unwrap_or(old.euid);
+    new.suid = suid.unwrap_or(old.suid);
     new.fsuid = new.euid;
-    commit(task, &old, new)
+    commit_user(task, &old, new)
 }
 
 pub fn sys_setresgid(task: &Arc<Task>, args: &Args) -> SyscallResult {
     let old = task.cred();
-    let mut new = (*old).clone();
-    let mine = [old.gid, old.egid, old.sgid];
-    for (i, slot) in [&mut new.gid, &mut new.egid, &mut new.sgid].into_iter().enumerate() {
-        let raw = args.uint(i);
-        if raw == KEEP {
-            continue;
-        }
-        let id = kgid(&old, raw)?;
-        if !old.has(Capability::Setgid) && !mine.contains(&id) {
-            return Err(Errno::EPERM);
-        }
-        *slot = id;
+    let [gid, egid, sgid] =
+        [kgid_or_keep(&old, args.uint(0))?, kgid_or_keep(&old, args.uint(1))?, kgid_or_keep(&old, args.uint(2))?];
+    let is_kept = |wanted: Option<KGid>, id: KGid| wanted.is_none_or(|wanted| wanted == id);
+    if is_kept(gid, old.gid) && is_kept(egid, old.egid) && is_kept(egid, old.fsgid) && is_kept(sgid, old.sgid) {
+        return Ok(0);
     }
+    let is_new = |id: &KGid| ![old.gid, old.egid, old.sgid].contains(id);
+    if [gid, egid, sgid].iter().flatten().any(is_new) && !old.has(Capability::Setgid) {
+        return Err(Errno::EPERM);
+    }
+    let mut new = (*old).clone();
+    new.gid = gid.unwrap_or(old.gid);
+    new.egid = egid.unwrap_or(old.egid);
+    new.sgid = sgid.unwrap_or(old.sgid);
     new.fsgid = new.egid;
-    commit(task, &old, new)
+    task.commit_cred(new);
+    Ok(0)
 }
 
 pub fn sys_setreuid(task: &Arc<Task>, args: &Args) -> SyscallResult {
     let old = task.cred();
+    let (uid, euid) = (kuid_or_keep(&old, args.uint(0))?, kuid_or_keep(&old, args.uint(1))?);
+    let is_privileged = old.has(Capability::Setuid);
     let mut new = (*old).clone();
-    let may = old.has(Capability::Setuid);
-    if args.uint(0) != KEEP {
-        new.uid = kuid(&old, args.uint(0))?;
-        if !may && ![old.uid, old.euid].contains(&new.uid) {
+    if let Some(uid) = uid {
+        if !is_privileged && ![old.uid, old.euid].contains(&uid) {
             return Err(Errno::EPERM);
         }
+        new.uid = uid;
     }
-    if args.uint(1) != KEEP {
-        new.euid = kuid(&old, args.uint(1))?;
-        if !may && ![old.uid, old.euid, old.suid].contains(&new.euid) {
+    if let Some(euid) = euid {
+        if !is_privileged && ![old.uid, old.euid, old.suid].contains(&euid) {
             return Err(Errno::EPERM);
         }
+        new.euid = euid;
     }
-    if args.uint(0) != KEEP || (args.uint(1) != KEEP && new.euid != old.uid) {
+    if uid.is_some() || euid.is_some_and(|euid| euid != old.uid) {
         new.suid = new.euid;
     }
     new.fsuid = new.euid;
-    commit(task, &old, new)
+    commit_user(task, &old, new)
 }
 
 pub fn sys_setregid(task: &Arc<Task>, args: &Args) -> SyscallResult {
     let old = task.cred();
+    let (gid, egid) = (kgid_or_keep(&old, args.uint(0))?, kgid_or_keep(&old, args.uint(1))?);
+    let is_privileged = old.has(Capability::Setgid);
     let mut new = (*old).clone();
-    let may = old.has(Capability::Setgid);
-    if args.uint(0) != KEEP {
-        new.gid = kgid(&old, args.uint(0))?;
-        if !may && ![old.gid, old.egid].contains(&new.gid) {
+    if let Some(gid) = gid {
+        if !is_privileged && ![old.gid, old.egid].contains(&gid) {
             return Err(Errno::EPERM);
         }
+        new.gid = gid;
     }
-    if args.uint(1) != KEEP {
-        new.egid = kgid(&old, args.uint(1))?;
-        if !may && ![old.gid, old.egid, old.sgid].contains(&new.egid) {
+    if let Some(egid) = egid {
+        if !is_privileged && ![old.gid, old.egid, old.sgid].contains(&egid) {
             return Err(Errno::EPERM);
         }
+        new.egid = egid;
     }
-    if args.uint(0) != KEEP || (args.uint(1) != KEEP && new.egid != old.gid) {
+    if gid.is_some() || egid.is_some_and(|egid| egid != old.gid) {
         new.sgid = new.egid;
     }
     new.fsgid = new.egid;
-    commit(task, &old, new)
+    task.commit_cred(new);
+    Ok(0)
+}
+
+/// Never fails: it gives the old id, and the caller has to ask again to see whether it has changed.
+pub fn sys_setfsuid(task: &Arc<Task>, args: &Args) -> SyscallResult {
+    let old = task.cred();
+    let before = u64::from(old.user_ns.from_kuid_munged(old.fsuid));
+    let Ok(id) = kuid(&old, args.uint(0)) else { return Ok(before) };
+    let may = [old.uid, old.euid, old.suid].contains(&id) || old.has(Capability::Setuid);
+    if may && id != old.fsuid {
+        let mut new = (*old).clone();
+        new.fsuid = id;
+        new.follow_fsuid(&old);
+        task.commit_cred(new);
+    }
+    Ok(before)
+}
+
+/// As `sys_setfsuid`.
+pub fn sys_setfsgid(task: &Arc<Task>, args: &Args) -> SyscallResult {
+    let old = task.cred();
+    let before = u64::from(old.user_ns.from_kgid_munged(old.fsgid));
+    let Ok(id) = kgid(&old, args.uint(0)) else { return Ok(before) };
+    let may = [old.gid, old.egid, old.sgid].contains(&id) || old.has(Capability::Setgid);
+    if may && id != old.fsgid {
+        let mut new = (*old).clone();
+        new.fsgid = id;
+        task.commit_cred(new);
+    }
+    Ok(before)
 }
 
 pub fn sys_getgroups(task: &Arc<Task>, args: &Args) -> SyscallResult {
@@ -216,7 +245,7 @@ pub fn sys_getgroups(task: &Arc<Task>, args: &Args) -> SyscallResult {
 
 pub fn sys_setgroups(task: &Arc<Task>, args: &Args) -> SyscallResult {
     let old = task.cred();
-    if !old.has(Capability::Setgid) {
+    if !old.has(Capability::Setgid) || !old.user_ns.may_setgroups() {
         return Err(Errno::EPERM);
     }
     let count = args.uint(0) as usize;
@@ -231,33 +260,6 @@ pub fn sys_setgroups(task: &Arc<Task>, args: &Args) -> SyscallResult {
         .map(|raw| kgid(&old, u32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]])))
         .collect::<Result<_, _>>()?;
     new.groups.sort_unstable();
-    task.set_cred(new);
-    Ok(0)
-}
-
-pub fn sys_capget(task: &Arc<Task>, args: &Args) -> SyscallResult {
-    const VERSION_3: u32 = 0x2008_0522;
-    let mm = mm_of(task)?;
-    let mut header = [0; 8];
-    mm.copy_in(args.word(0), &mut header)?;
-    let version = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
-    if version != VERSION_3 {
-        mm.copy_out(args.word(0), &VERSION_3.to_le_bytes())?;
-        return if args.word(1) == 0 { Ok(0) } else { Err(Errno::EINVAL) };
-    }
-    let nr = i32::from_le_bytes([header[4], header[5], header[6], header[7]]);
-    if nr < 0 {
-        return Err(Errno::EINVAL);
-    }
-    let target = if nr == 0 { task.clone() } else { task.find_task(nr).ok_or(Errno::ESRCH)? };
-    let cred = target.cred();
-    let sets = [cred.cap_effective, cred.cap_permitted, cred.cap_inheritable].map(Capabilities::bits);
-    let mut bytes = Vec::with_capacity(24);
-    for half in 0..2 {
-        for set in sets {
-            bytes.extend_from_slice(&((set >> (32 * half)) as u32).to_le_bytes());
-        }
-    }
-    mm.copy_out(args.word(1), &bytes)?;
+    task.commit_cred(new);
     Ok(0)
 }

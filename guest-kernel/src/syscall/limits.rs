@@ -27,7 +27,7 @@ fn read_limit(task: &Task, address: u64) -> Result<Rlimit, Errno> {
 
 fn exchange(task: &Arc<Task>, target: &Task, number: u32, new: Option<Rlimit>) -> Result<Rlimit, Errno> {
     let number = number as usize;
-    let may_raise = task.cred().has(Capability::SysResource);
+    let may_raise = task.cred().capable(Capability::SysResource);
     let mut limits = target.group.limits.lock();
     let old = limits.by_number(number).ok_or(Errno::EINVAL)?;
     let Some(new) = new else { return Ok(old) };

@@ -25,8 +25,8 @@ pub fn limits_of(task: &Task) -> Limits {
         data: soft(Resource::Data),
         stack: soft(Resource::Stack),
         locked: soft(Resource::Memlock),
-        may_lock_all: cred.has(Capability::IpcLock),
-        may_map_low: cred.has(Capability::SysRawio),
+        may_lock_all: cred.capable(Capability::IpcLock),
+        may_map_low: cred.capable(Capability::SysRawio),
     }
 }
 

@@ -3,6 +3,8 @@
 //! A handler gets the raw argument registers, narrows each to its C type, checks it, and answers with a number or an errno.
 //! A sleep that a signal ends answers EINTR; whether the call is then restarted is data of the table (`restart`).
 
+mod caps;
+
 mod dir;
 mod dispatch;
 mod epoll;

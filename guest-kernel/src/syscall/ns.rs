@@ -11,7 +11,7 @@ use procfs_core::Errno;
 use super::file::install;
 use super::path::{context, files_of};
 use super::{Args, SyscallResult, mm_of};
-use crate::cred::{Capability, UserNs};
+use crate::cred::{Capability, Cred, UserNs};
 use crate::fd::FdTable;
 use crate::fs::nsfs::{self, Namespace};
 use crate::task::clone::CloneFlags;
@@ -37,9 +37,13 @@ pub fn sys_unshare(task: &Arc<Task>, args: &Args) -> SyscallResult {
     let new_fs = shared_fs.map(|fs| Arc::new(fs.copy()));
     let shared_files = if flags.contains(CloneFlags::FILES) { task.shared_files() } else { None };
     let new_files = shared_files.map(|files| files.fork()).transpose()?.map(Arc::new);
-    let user_ns = unshare_user_ns(task, flags)?;
+    let new_cred = unshare_user_ns(task, flags)?;
+    let user_ns = new_cred.as_ref().map_or_else(|| task.cred().user_ns.clone(), |cred| cred.user_ns.clone());
     let new_nsproxy = unshare_nsproxy(task, flags, &user_ns, new_fs.as_deref())?;
     commit(task, new_fs, new_files, new_nsproxy);
+    if let Some(cred) = new_cred {
+        task.commit_cred(cred);
+    }
     Ok(0)
 }
 
@@ -91,10 +95,14 @@ fn is_single_threaded(task: &Task) -> bool {
     !task.kernel.tasks.tasks(&task.kernel.pid_ns).iter().any(shares)
 }
 
-/// The user namespace that the new namespaces belong to: a new one with `NEWUSER`, of which there are none yet, as in a Linux
-/// without `CONFIG_USER_NS`.
-fn unshare_user_ns(task: &Task, flags: CloneFlags) -> Result<Arc<UserNs>, Errno> {
-    if flags.contains(CloneFlags::NEWUSER) { Err(Errno::EINVAL) } else { Ok(task.cred().user_ns.clone()) }
+/// Credentials in a new user namespace, which the other new namespaces then belong to.
+fn unshare_user_ns(task: &Task, flags: CloneFlags) -> Result<Option<Cred>, Errno> {
+    if !flags.contains(CloneFlags::NEWUSER) {
+        return Ok(None);
+    }
+    let mut cred = (*task.cred()).clone();
+    cred.enter_new_user_ns(task.root_directory(), &task.kernel.ns_inums)?;
+    Ok(Some(cred))
 }
 
 fn unshare_nsproxy(
@@ -188,10 +196,24 @@ fn join(task: &Arc<Task>, namespace: &Namespace) -> Result<(), Errno> {
             }
             new.pid_for_children = ns.clone();
         }
-        // There is one, and nobody may join the one it is in.
-        Namespace::User(_) => return Err(Errno::EINVAL),
+        Namespace::User(ns) => return enter_user_ns(task, ns),
     }
     task.set_nsproxy(new);
+    Ok(())
+}
+
+/// Enters a user namespace, but not the caller's own, which would give it back what it has given up (userns_install()).
+fn enter_user_ns(task: &Arc<Task>, ns: &Arc<UserNs>) -> Result<(), Errno> {
+    let cred = task.cred();
+    if Arc::ptr_eq(ns, &cred.user_ns) || task.group.thread_count() > 1 || task.shared_fs().is_some() {
+        return Err(Errno::EINVAL);
+    }
+    if !cred.has_in(ns, Capability::SysAdmin) {
+        return Err(Errno::EPERM);
+    }
+    let mut new = (*cred).clone();
+    new.enter_user_ns(ns.clone());
+    task.commit_cred(new);
     Ok(())
 }
 
@@ -248,7 +270,7 @@ fn visible_owner(task: &Task, namespace: &Namespace) -> Result<Arc<UserNs>, Errn
     let owner = namespace.owner().ok_or(Errno::EPERM)?;
     let mut at = owner.clone();
     while !Arc::ptr_eq(&at, &own) {
-        at = at.parent().ok_or(Errno::EPERM)?;
+        at = at.parent().ok_or(Errno::EPERM)?.clone();
     }
     Ok(owner)
 }

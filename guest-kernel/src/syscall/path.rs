@@ -9,13 +9,10 @@ use linux_raw_sys::general::{AT_EACCESS, AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOF
 use procfs_core::Errno;
 
 use super::{Args, SyscallResult, mm_of};
-use crate::cred::{Capabilities, Capability, Cred, KUid};
+use crate::cred::{Capabilities, Capability, Cred, SecureBits};
 use crate::fd::FdTable;
 use crate::task::{FsContext, Task};
 use crate::vfs::{Access, FileKind, LookupContext, LookupFlags, MountFlags, PATH_MAX, Path, d_path};
-
-/// SECBIT_NO_SETUID_FIXUP
-const NO_SETUID_FIXUP: u32 = 1 << 2;
 
 /// The caller's descriptors.
 pub(super) fn files_of(task: &Task) -> Result<Arc<FdTable>, Errno> {
@@ -145,8 +142,8 @@ fn is_reachable(path: &Path, root: &Path) -> bool {
 fn real_cred(cred: &Cred) -> Cred {
     let mut real = cred.clone();
     (real.fsuid, real.fsgid) = (cred.uid, cred.gid);
-    if cred.securebits & NO_SETUID_FIXUP == 0 {
-        real.cap_effective = if cred.uid == KUid::ROOT { cred.cap_permitted } else { Capabilities::EMPTY };
+    if !cred.securebits.contains(SecureBits::NO_SETUID_FIXUP) {
+        real.cap_effective = if Some(cred.uid) == cred.root_uid() { cred.cap_permitted } else { Capabilities::EMPTY };
     }
     real
 }

@@ -7,8 +7,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use procfs_core::Errno;
 
-use super::{Args, SyscallResult, mm_of};
-use crate::cred::Capabilities;
+use super::{Args, SyscallResult, caps, mm_of};
 use crate::mm::{Dumpable, TASK_SIZE};
 use crate::platform;
 use crate::signal::Signal;
@@ -21,11 +20,13 @@ pub fn sys_prctl(task: &Arc<Task>, args: &Args) -> SyscallResult {
     const SET_DUMPABLE: i32 = 4;
     const SET_NAME: i32 = 15;
     const GET_NAME: i32 = 16;
-    const CAPBSET_READ: i32 = 23;
     const SET_CHILD_SUBREAPER: i32 = 36;
     const GET_CHILD_SUBREAPER: i32 = 37;
     const SET_NO_NEW_PRIVS: i32 = 38;
     const GET_NO_NEW_PRIVS: i32 = 39;
+    if let Some(result) = caps::prctl(task, args) {
+        return result;
+    }
     let mm = mm_of(task)?;
     let value = args.word(1);
     match args.int(0) {
@@ -66,13 +67,6 @@ pub fn sys_prctl(task: &Arc<Task>, args: &Args) -> SyscallResult {
             mm.copy_out(value, &bytes)?;
             Ok(0)
         }
-        CAPBSET_READ => {
-            if value > 40 {
-                return Err(Errno::EINVAL);
-            }
-            let bit = Capabilities::from_bits(1 << value);
-            Ok(u64::from(task.cred().cap_bounding.contains(bit)))
-        }
         SET_CHILD_SUBREAPER => {
             task.group.state.lock().is_subreaper = value != 0;
             Ok(0)
@@ -88,7 +82,7 @@ pub fn sys_prctl(task: &Arc<Task>, args: &Args) -> SyscallResult {
             }
             let mut cred = (*task.cred()).clone();
             cred.no_new_privs = true;
-            task.set_cred(cred);
+            task.commit_cred(cred);
             Ok(0)
         }
         GET_NO_NEW_PRIVS => {

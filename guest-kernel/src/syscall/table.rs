@@ -7,8 +7,8 @@ use alloc::sync::Arc;
 use super::restart::Restart;
 use super::{Args, SyscallResult};
 use super::{
-    dir, epoll, exec, fcntl, file, futex, ids, info, io, limits, memory, mount, ns, path, pipe, poll, prctl, process,
-    signal, stat, time, xattr,
+    caps, dir, epoll, exec, fcntl, file, futex, ids, info, io, limits, memory, mount, ns, path, pipe, poll, prctl,
+    process, signal, stat, time, xattr,
 };
 use crate::task::Task;
 
@@ -143,8 +143,11 @@ const CALLS: &[(usize, &str, Handler, Option<Restart>)] = &[
     (119, "setresgid", ids::sys_setresgid, NEVER),
     (120, "getresgid", ids::sys_getresgid, NEVER),
     (121, "getpgid", process::sys_getpgid, NEVER),
+    (122, "setfsuid", ids::sys_setfsuid, NEVER),
+    (123, "setfsgid", ids::sys_setfsgid, NEVER),
     (124, "getsid", process::sys_getsid, NEVER),
-    (125, "capget", ids::sys_capget, NEVER),
+    (125, "capget", caps::sys_capget, NEVER),
+    (126, "capset", caps::sys_capset, NEVER),
     (127, "rt_sigpending", signal::sys_rt_sigpending, NEVER),
     (128, "rt_sigtimedwait", signal::sys_rt_sigtimedwait, NEVER),
     (129, "rt_sigqueueinfo", signal::sys_rt_sigqueueinfo, NEVER),

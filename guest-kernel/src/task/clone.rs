@@ -72,7 +72,8 @@ pub struct CloneRequest {
 /// Makes a child of `parent`, starts it, and waits for it when it is a vfork. Gives its number.
 ///
 /// # Errors
-/// EINVAL for flags that contradict each other; EPERM for a thread pointer outside of user space; EAGAIN at `RLIMIT_NPROC` or without a free number; ENOMEM.
+/// EINVAL for flags that contradict each other; EPERM for a thread pointer outside of user space; those of
+/// `Cred::enter_new_user_ns`; EAGAIN at `RLIMIT_NPROC` or without a free number; ENOMEM.
 pub fn clone(parent: &Arc<Task>, request: &CloneRequest) -> Result<i32, Errno> {
     check(request.flags)?;
     if request.flags.contains(CloneFlags::SETTLS) && request.tls >= TASK_SIZE {
@@ -80,6 +81,7 @@ pub fn clone(parent: &Arc<Task>, request: &CloneRequest) -> Result<i32, Errno> {
     }
     let kernel = parent.kernel;
     let flags = request.flags;
+    let cred = child_cred(parent, flags)?;
     check_limits(parent)?;
     let context = child_context(parent, request);
     let mm = parent.mm().ok_or(Errno::EINVAL)?;
@@ -88,7 +90,6 @@ pub fn clone(parent: &Arc<Task>, request: &CloneRequest) -> Result<i32, Errno> {
     let files = if flags.contains(CloneFlags::FILES) { files } else { Arc::new(files.fork()?) };
     let fs = parent.fs().ok_or(Errno::EINVAL)?;
     let fs = if flags.contains(CloneFlags::FS) { fs } else { Arc::new(fs.copy()) };
-    let cred = parent.cred();
     let nsproxy = child_nsproxy(parent, flags, &cred, &fs)?;
     let thread = Thread::new(Priority::User, run::user_entry, 0, Some(context)).map_err(|_| Errno::ENOMEM)?;
     let pid = Pid::allocate(&nsproxy.pid_for_children)?;
@@ -110,6 +111,7 @@ pub fn clone(parent: &Arc<Task>, request: &CloneRequest) -> Result<i32, Errno> {
         fs,
         nsproxy,
         cred,
+        mm_user_ns: parent.mm_user_ns(),
         signals: TaskSignals { blocked, alt_stack, ..TaskSignals::default() },
         flags: kept.union(TaskFlags::FORKNOEXEC),
         vfork_done: vfork.clone(),
@@ -152,8 +154,7 @@ pub fn clone(parent: &Arc<Task>, request: &CloneRequest) -> Result<i32, Errno> {
 }
 
 fn check(flags: CloneFlags) -> Result<(), Errno> {
-    // User namespaces are not there yet.
-    let known = CloneFlags::all().difference(CloneFlags::NEWUSER.union(CloneFlags::PTRACE));
+    let known = CloneFlags::all().difference(CloneFlags::PTRACE);
     let has_both = |one: CloneFlags, other: CloneFlags| flags.contains(one.union(other));
     let needs = |has: CloneFlags, wants: CloneFlags| flags.contains(has) && !flags.contains(wants);
     if !known.contains(flags)
@@ -162,6 +163,7 @@ fn check(flags: CloneFlags) -> Result<(), Errno> {
         || needs(CloneFlags::THREAD, CloneFlags::SIGHAND)
         || needs(CloneFlags::SIGHAND, CloneFlags::VM)
         || (flags.contains(CloneFlags::SIGHAND) && !flags.contains(CloneFlags::THREAD))
+        || has_both(CloneFlags::NEWUSER, CloneFlags::THREAD)
     {
         return Err(Errno::EINVAL);
     }
@@ -185,7 +187,8 @@ fn check_limits(parent: &Arc<Task>) -> Result<(), Errno> {
     let kernel = parent.kernel;
     let cred = parent.cred();
     let limit = parent.group.limits.lock().get(Resource::Nproc).soft;
-    let is_exempt = cred.uid == KUid::ROOT || cred.has(Capability::SysResource) || cred.has(Capability::SysAdmin);
+    let is_exempt =
+        cred.uid == KUid::ROOT || cred.capable(Capability::SysResource) || cred.capable(Capability::SysAdmin);
     if !is_exempt {
         let own = |group: &Arc<ThreadGroup>| {
             group.leader().filter(|leader| leader.cred().uid == cred.uid).map_or(0, |_| group.thread_count())
@@ -197,6 +200,17 @@ fn check_limits(parent: &Arc<Task>) -> Result<(), Errno> {
     }
     let tasks = kernel.counters.tasks.load(Relaxed);
     if kernel.sysctls.has_room_for_task(tasks) { Ok(()) } else { Err(Errno::EAGAIN) }
+}
+
+/// The child's credentials: its parent's, or those of a new user namespace (copy_creds()).
+fn child_cred(parent: &Arc<Task>, flags: CloneFlags) -> Result<Arc<Cred>, Errno> {
+    let cred = parent.cred();
+    if !flags.contains(CloneFlags::NEWUSER) {
+        return Ok(cred);
+    }
+    let mut cred = (*cred).clone();
+    cred.enter_new_user_ns(parent.root_directory(), &parent.kernel.ns_inums)?;
+    Ok(Arc::new(cred))
 }
 
 fn child_context(parent: &Arc<Task>, request: &CloneRequest) -> UserContext {
@@ -277,6 +291,7 @@ pub fn first_process(kernel: &'static Kernel, first: FirstProcess) -> Result<Arc
         files: first.files,
         fs: first.fs,
         nsproxy: kernel.nsproxy.clone(),
+        mm_user_ns: first.cred.user_ns.clone(),
         cred: Arc::new(first.cred),
         signals: TaskSignals { alt_stack: (0, 2, 0), ..TaskSignals::default() },
         flags: TaskFlags::RANDOMIZE,

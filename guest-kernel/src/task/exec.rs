@@ -14,14 +14,16 @@ use super::de_thread::de_thread;
 use super::elf::{Image, ImageSource};
 use super::init_stack::{self, Arguments, AuxValues};
 use super::{Comm, Task, TaskFlags, exit};
-use crate::cred::{Capabilities, Cred, KUid};
+use crate::cred::{Cred, Executed, FsSharing, SetIds, UserNs};
 use crate::fs::random;
 use crate::kernel::Kernel;
 use crate::mm::{Backing, Dumpable, Entropy, IoDst, Limits, Mm, MmUser};
 use crate::platform::{self, FpuState, UserContext};
 use crate::signal::{Signal, send};
 use crate::syscall::memory::limits_of;
-use crate::vfs::{Access, File, FileKind, Hold, LookupContext, LookupFlags, MountFlags, OpenFlags, S_ISGID, S_ISUID};
+use crate::vfs::{
+    Access, File, FileKind, Hold, LookupContext, LookupFlags, Metadata, MountFlags, OpenFlags, S_ISGID, S_ISUID,
+};
 
 /// Bytes of the file that decide its format (`BINPRM_BUF_SIZE`).
 const HEAD_BYTES: usize = 256;
@@ -42,6 +44,9 @@ pub struct Program {
     pub comm: Comm,
     /// The credentials it runs with.
     pub cred: Cred,
+    /// The user namespace that the address space belongs to: the caller's, or the nearest above it that has names for the
+    /// owners of every part that the caller may execute but not read.
+    pub mm_user_ns: Arc<UserNs>,
 }
 
 /// What to execute.
@@ -54,6 +59,8 @@ pub struct Request<'a> {
     pub envp: Vec<Vec<u8>>,
     /// How the path is looked up.
     pub lookup: LookupFlags,
+    /// Whether set-ID bits could be turned against the program by who shares its root.
+    pub sharing: FsSharing,
 }
 
 /// Why a program does not run.
@@ -184,7 +191,15 @@ pub fn load(
             Some((Image::parse_interpreter(&file)?, file))
         }
     };
-    let (cred, is_secure) = new_credentials(&context.cred, &file);
+    let Executed { cred, is_secure } = context.cred.exec(set_ids(&context.cred, &file), request.sharing);
+    let mut mm_user_ns = context.cred.user_ns.clone();
+    let mut is_readable = true;
+    for part in core::iter::once(&file).chain(interpreter.as_ref().map(|(_, source)| &source.0)) {
+        if part.inode().permission(&context.cred, Access::READ).is_err() {
+            is_readable = false;
+            mm_user_ns = namespace_knowing(mm_user_ns, &part.inode().metadata());
+        }
+    }
     let entropy = entropy();
     let mm = Mm::new()?;
     mm.limit_areas(kernel.sysctls.max_map_count.clone());
@@ -208,11 +223,13 @@ pub fn load(
         random: random_bytes,
     };
     let stack = init_stack::build(&mm, &arguments, &strings, &loaded, &aux, &entropy).map_err(Failure::Fatal)?;
-    let readable = file.inode().permission(&context.cred, Access::READ).is_ok();
-    mm.set_dumpable(if is_secure || !readable { kernel.sysctls.dumpable_after_change() } else { Dumpable::User });
+    // By the ids of before, as Linux has it; a change of ids is seen when the credentials are replaced.
+    let old = &context.cred;
+    let is_plain = is_readable && old.euid == old.uid && old.egid == old.gid;
+    mm.set_dumpable(if is_plain { Dumpable::User } else { kernel.sysctls.dumpable_after_change() });
     drop(mm.set_exe(Some(file)));
     let name = request.path.rsplit(|&b| b == b'/').next().unwrap_or(request.path);
-    Ok(Program { mm, context: UserContext::new_user(loaded.start, stack), comm: Comm::new(name), cred })
+    Ok(Program { mm, context: UserContext::new_user(loaded.start, stack), comm: Comm::new(name), cred, mm_user_ns })
 }
 
 fn entropy() -> Entropy {
@@ -222,28 +239,40 @@ fn entropy() -> Entropy {
     Entropy { mmap, image, stack, stack_offset, brk }
 }
 
-/// The credentials after exec, and whether rights were gained.
-fn new_credentials(old: &Arc<Cred>, file: &File) -> (Cred, bool) {
-    let mut new = (**old).clone();
+/// What the set-ID bits of `file` give a caller (bprm_fill_uid()): nothing on a mount that says so or that belongs to a namespace
+/// the caller is not in, nor to ids that have no names in the caller's.
+fn set_ids(caller: &Cred, file: &File) -> SetIds {
     let metadata = file.inode().metadata();
-    let honours = !old.no_new_privs && !file.path().mount.flags().contains(MountFlags::NOSUID);
-    if honours && metadata.mode & S_ISUID != 0 {
-        new.euid = metadata.uid;
+    let mount = &file.path().mount;
+    let ns = &caller.user_ns;
+    let is_honoured = !caller.no_new_privs
+        && !mount.flags().contains(MountFlags::NOSUID)
+        && ns.is_within(&mount.super_block.user_ns)
+        && ns.from_kuid(metadata.uid).is_some()
+        && ns.from_kgid(metadata.gid).is_some();
+    if !is_honoured {
+        return SetIds::default();
     }
-    if honours && metadata.mode & S_ISGID != 0 && metadata.mode & 0o010 != 0 {
-        new.egid = metadata.gid;
+    let is_set_gid = metadata.mode & S_ISGID != 0 && metadata.mode & 0o010 != 0;
+    SetIds { uid: (metadata.mode & S_ISUID != 0).then_some(metadata.uid), gid: is_set_gid.then_some(metadata.gid) }
+}
+
+/// `ns`, or the nearest namespace above that has names for the owners of a file (would_dump()).
+fn namespace_knowing(mut ns: Arc<UserNs>, file: &Metadata) -> Arc<UserNs> {
+    while ns.from_kuid(file.uid).is_none() || ns.from_kgid(file.gid).is_none() {
+        let Some(parent) = ns.parent() else { break };
+        ns = parent.clone();
     }
-    (new.suid, new.fsuid) = (new.euid, new.euid);
-    (new.sgid, new.fsgid) = (new.egid, new.egid);
-    if new.euid == KUid::ROOT || new.uid == KUid::ROOT {
-        new.cap_permitted = new.cap_bounding.union(new.cap_inheritable);
-        new.cap_effective = if new.euid == KUid::ROOT { new.cap_permitted } else { Capabilities::EMPTY };
-    } else {
-        new.cap_permitted = new.cap_ambient;
-        new.cap_effective = new.cap_ambient;
-    }
-    let gained = new.euid != old.uid || new.egid != old.gid;
-    (new, gained)
+    ns
+}
+
+/// Whether a task of another process shares root and working directory (check_unsafe_exec()).
+fn fs_sharing(task: &Arc<Task>) -> FsSharing {
+    let Some(fs) = task.fs() else { return FsSharing::Private };
+    let shares = |other: &Arc<Task>| other.fs().is_some_and(|theirs| Arc::ptr_eq(&theirs, &fs));
+    let own = task.group.threads().iter().filter(|other| shares(other)).count();
+    // One handle more is `fs`.
+    if Arc::strong_count(&fs) > own + 1 { FsSharing::Shared } else { FsSharing::Private }
 }
 
 /// Replaces the running program of `task`.
@@ -265,7 +294,7 @@ pub fn execve(
     lookup.set(LookupFlags::FOLLOW, flags & AT_SYMLINK_NOFOLLOW == 0);
     lookup.set(LookupFlags::EMPTY, flags & AT_EMPTY_PATH != 0);
     let context = crate::syscall::path::context(task, dirfd, path)?;
-    let request = Request { path, argv, envp, lookup };
+    let request = Request { path, argv, envp, lookup, sharing: fs_sharing(task) };
     let program = match load(task.kernel, &context, request, &limits_of(task)) {
         Ok(program) => program,
         Err(Failure::Refused(errno)) => return Err(errno),
@@ -310,7 +339,9 @@ fn install(task: &Arc<Task>, program: Program) {
     task.group.handlers.lock().reset_for_exec();
     task.signals.lock().alt_stack = (0, 2, 0);
     task.robust_list.store(0, Relaxed);
-    task.set_cred(program.cred);
+    let old_ns = core::mem::replace(&mut *task.mm_user_ns.lock(), program.mm_user_ns);
+    drop(old_ns);
+    task.commit_cred(program.cred);
     task.set_comm(program.comm);
     task.clear_flags(TaskFlags::FORKNOEXEC);
     task.set_flags(TaskFlags::RANDOMIZE);

@@ -62,7 +62,7 @@ pub fn finish(task: Arc<Task>, status: i32) -> ! {
 }
 
 fn release_memory(task: &Arc<Task>) {
-    let Some(mm) = task.mm.lock().take() else { return };
+    let Some(mm) = task.take_mm() else { return };
     leave_memory(task, &mm);
     let hiwater = mm.snapshot().usage.peak_rss_pages();
     {

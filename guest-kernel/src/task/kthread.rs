@@ -41,6 +41,7 @@ pub fn spawn_kernel_thread(kernel: &'static Kernel, name: &str, root: Path, body
         fs: Arc::new(FsContext::new(root)),
         nsproxy: kernel.nsproxy.clone(),
         cred: Arc::new(Cred::root(kernel.user_ns.clone())),
+        mm_user_ns: kernel.user_ns.clone(),
         signals: TaskSignals { blocked: crate::signal::SigSet(u64::MAX), ..TaskSignals::default() },
         flags: TaskFlags::KTHREAD,
         vfork_done: None,

@@ -5,10 +5,10 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use super::{FsContext, NsProxy, ProcessGroup, ThreadGroup};
-use crate::cred::Cred;
+use crate::cred::{Cred, RootDirectory, UserNs};
 use crate::fd::FdTable;
 use crate::kernel::Kernel;
-use crate::mm::MmUser;
+use crate::mm::{Dumpable, MmUser};
 use crate::pid::{Pid, PidNs};
 use crate::sched::{self, Thread, ThreadState, WaitQueue};
 use crate::signal::{Pending, SigSet};
@@ -97,6 +97,11 @@ pub struct Task {
     pub(super) fs: Mutex<Option<Arc<FsContext>>>,
     pub(super) nsproxy: Mutex<Option<Arc<NsProxy>>>,
     pub(super) cred: Mutex<Arc<Cred>>,
+    /// Whose super-user owns its address space when it is not dumpable (Linux's `mm->user_ns`): the namespace in which the
+    /// program was executed, the same for all tasks that share the address space.
+    pub(super) mm_user_ns: Mutex<Arc<UserNs>>,
+    /// Whether its user could look into its memory when that went.
+    was_dumpable: AtomicBool,
     /// Its own signals and mask.
     pub signals: Mutex<TaskSignals>,
     pub(super) flags: AtomicU32,
@@ -180,6 +185,7 @@ pub(super) struct NewTask {
     pub(super) fs: Arc<FsContext>,
     pub(super) nsproxy: Arc<NsProxy>,
     pub(super) cred: Arc<Cred>,
+    pub(super) mm_user_ns: Arc<UserNs>,
     pub(super) signals: TaskSignals,
     pub(super) flags: TaskFlags,
     pub(super) vfork_done: Option<Arc<VforkDone>>,
@@ -200,6 +206,8 @@ impl NewTask {
             fs: Mutex::new(Rank::TASK, Some(self.fs)),
             nsproxy: Mutex::new(Rank::TASK, Some(self.nsproxy)),
             cred: Mutex::new(Rank::TASK, self.cred),
+            mm_user_ns: Mutex::new(Rank::TASK, self.mm_user_ns),
+            was_dumpable: AtomicBool::new(false),
             signals: Mutex::new(Rank::TASK_SIGNALS, self.signals),
             flags: AtomicU32::new(self.flags.bits()),
             exit_code: AtomicI32::new(0),
@@ -277,6 +285,28 @@ impl Task {
         self.mm.lock().clone()
     }
 
+    /// The user namespace that its address space belongs to.
+    pub fn mm_user_ns(&self) -> Arc<UserNs> {
+        self.mm_user_ns.lock().clone()
+    }
+
+    /// Whose `CAP_SYS_PTRACE` it takes to look into it beyond being its user; `None` when being its user is enough.
+    pub fn guarding_user_ns(&self) -> Option<Arc<UserNs>> {
+        match self.mm() {
+            Some(mm) if mm.dumpable() == Dumpable::User => None,
+            Some(_) => Some(self.mm_user_ns()),
+            None if self.was_dumpable.load(Relaxed) => None,
+            None => Some(self.kernel.user_ns.clone()),
+        }
+    }
+
+    /// Takes its address space away at its end.
+    pub(super) fn take_mm(&self) -> Option<MmUser> {
+        let mm = self.mm.lock().take()?;
+        self.was_dumpable.store(mm.dumpable() == Dumpable::User, Relaxed);
+        Some(mm)
+    }
+
     /// Its descriptor table; `None` once it has exited.
     pub fn files(&self) -> Option<Arc<FdTable>> {
         self.files.lock().clone()
@@ -325,10 +355,27 @@ impl Task {
         self.cred.lock().clone()
     }
 
-    /// Replaces its credentials.
-    pub fn set_cred(&self, cred: Cred) {
+    /// Replaces its credentials; where they differ in who it is, or it can do more, its user may no longer look into it
+    /// (Linux 6.12 kernel/cred.c commit_creds()).
+    pub fn commit_cred(&self, cred: Cred) {
+        let is_guarded = self.cred().is_guarded_against(&cred);
+        if is_guarded {
+            if let Some(mm) = self.mm() {
+                mm.set_dumpable(self.kernel.sysctls.dumpable_after_change());
+            }
+            self.parent_death_signal.store(0, Relaxed);
+        }
         let old = core::mem::replace(&mut *self.cred.lock(), Arc::new(cred));
         drop(old);
+    }
+
+    /// Whether it stands at the root of its mount namespace (current_chrooted()).
+    pub fn root_directory(&self) -> RootDirectory {
+        let root = self.nsproxy().and_then(|nsproxy| nsproxy.mnt.root());
+        match (self.fs(), root) {
+            (Some(fs), Some(root)) if fs.root().is_same(&root) => RootDirectory::OfMountNamespace,
+            _ => RootDirectory::Changed,
+        }
     }
 
     /// Its name.

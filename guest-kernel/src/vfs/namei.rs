@@ -64,7 +64,7 @@ impl LookupContext {
         let new = self.new_inode(mode);
         match kind {
             FileKind::Regular => dir.inode().create(&name, &new).map(drop),
-            FileKind::CharDevice | FileKind::BlockDevice if !self.cred.has(Capability::Mknod) => Err(Errno::EPERM),
+            FileKind::CharDevice | FileKind::BlockDevice if !self.cred.capable(Capability::Mknod) => Err(Errno::EPERM),
             _ => dir.inode().mknod(&name, kind, rdev, &new).map(drop),
         }
     }
@@ -294,7 +294,7 @@ impl LookupContext {
         self.want_write(path)?;
         let inode = path.inode().metadata();
         let owns = self.cred.fsuid == inode.uid;
-        let capable = self.cred.has(Capability::Chown);
+        let capable = permission::has_towards(&self.cred, &inode, Capability::Chown);
         if uid.is_some_and(|uid| !(capable || (owns && uid == inode.uid))) {
             return Err(Errno::EPERM);
         }
@@ -332,7 +332,7 @@ impl LookupContext {
 
     /// The change that truncation makes: a caller without `CAP_FSETID` drops the set-ID bits too.
     pub(super) fn truncation(&self, path: &Path, size: u64) -> SetAttr {
-        let mode = if self.cred.has(Capability::Fsetid) {
+        let mode = if self.cred.capable(Capability::Fsetid) {
             None
         } else {
             permission::mode_without_set_ids(&path.inode().metadata(), &self.cred)

@@ -24,30 +24,41 @@ pub fn generic_permission(inode: &Metadata, cred: &Cred, mask: Access) -> Result
         return Ok(());
     }
     let overridden = if inode.kind == FileKind::Directory {
-        (!mask.contains(Access::WRITE) && cred.has(Capability::DacReadSearch)) || cred.has(Capability::DacOverride)
+        (!mask.contains(Access::WRITE) && has_towards(cred, inode, Capability::DacReadSearch))
+            || has_towards(cred, inode, Capability::DacOverride)
     } else {
-        (mask == Access::READ && cred.has(Capability::DacReadSearch))
-            || ((!mask.contains(Access::EXEC) || inode.mode & 0o111 != 0) && cred.has(Capability::DacOverride))
+        (mask == Access::READ && has_towards(cred, inode, Capability::DacReadSearch))
+            || ((!mask.contains(Access::EXEC) || inode.mode & 0o111 != 0)
+                && has_towards(cred, inode, Capability::DacOverride))
     };
     if overridden { Ok(()) } else { Err(Errno::EACCES) }
+}
+
+/// Whether `capability` counts towards the inode: the caller's user namespace must have names for its owners.
+#[must_use]
+pub fn has_towards(cred: &Cred, inode: &Metadata, capability: Capability) -> bool {
+    cred.has_towards(inode.uid, inode.gid, capability)
 }
 
 /// Whether the sticky bit of `dir` keeps `cred` from removing `victim` in it.
 #[must_use]
 pub fn is_kept_by_sticky(dir: &Metadata, victim: &Metadata, cred: &Cred) -> bool {
-    dir.mode & S_ISVTX != 0 && victim.uid != cred.fsuid && dir.uid != cred.fsuid && !cred.has(Capability::Fowner)
+    dir.mode & S_ISVTX != 0
+        && victim.uid != cred.fsuid
+        && dir.uid != cred.fsuid
+        && !has_towards(cred, victim, Capability::Fowner)
 }
 
 /// Whether `cred` owns the inode or acts as its owner (inode_owner_or_capable()).
 #[must_use]
 pub fn is_owner_or_capable(inode: &Metadata, cred: &Cred) -> bool {
-    cred.fsuid == inode.uid || cred.has(Capability::Fowner)
+    cred.fsuid == inode.uid || (cred.has(Capability::Fowner) && cred.user_ns.from_kuid(inode.uid).is_some())
 }
 
 /// The mode that chmod(2) by `cred` sets: a stranger to the group cannot set the set-group-ID bit.
 #[must_use]
 pub fn chmod_mode(inode: &Metadata, cred: &Cred, mode: u32) -> u32 {
-    if cred.is_in_group(inode.gid) || cred.has(Capability::Fsetid) { mode } else { mode & !S_ISGID }
+    if cred.is_in_group(inode.gid) || has_towards(cred, inode, Capability::Fsetid) { mode } else { mode & !S_ISGID }
 }
 
 /// The mode left when `cred` changes content or ownership of a file that has set-ID bits; `None` when it stays
@@ -56,7 +67,7 @@ pub fn chmod_mode(inode: &Metadata, cred: &Cred, mode: u32) -> u32 {
 pub fn mode_without_set_ids(inode: &Metadata, cred: &Cred) -> Option<u32> {
     let mut dropped = inode.mode & S_ISUID;
     if inode.mode & S_ISGID != 0
-        && (inode.mode & 0o010 != 0 || !(cred.is_in_group(inode.gid) || cred.has(Capability::Fsetid)))
+        && (inode.mode & 0o010 != 0 || !(cred.is_in_group(inode.gid) || has_towards(cred, inode, Capability::Fsetid)))
     {
         dropped |= S_ISGID;
     }

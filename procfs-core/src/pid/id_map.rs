@@ -123,14 +123,19 @@ impl SetGroups {
         });
     }
 
+    /// Checks what a write may be before anything else is looked at: at offset 0 and shorter than 8 bytes.
+    ///
+    /// # Errors
+    /// `EINVAL` otherwise.
+    pub const fn check_write(pos: u64, count: usize) -> Result<(), Errno> {
+        if pos != 0 || count >= 8 { Err(Errno::EINVAL) } else { Ok(()) }
+    }
+
     /// Parses a write to `setgroups`.
     ///
     /// # Errors
-    /// `EINVAL` if it is not at offset 0, has 8 bytes or more, or is not one of the words and white space.
-    pub fn parse(written: &[u8], pos: u64) -> Result<Self, Errno> {
-        if pos != 0 || written.len() >= 8 {
-            return Err(Errno::EINVAL);
-        }
+    /// `EINVAL` if it is not one of the words and white space.
+    pub fn parse(written: &[u8]) -> Result<Self, Errno> {
         let text = c_string(written);
         let (word, rest) = if let Some(rest) = text.strip_prefix(b"allow") {
             (SetGroups::Allow, rest)
@@ -220,12 +225,14 @@ mod tests {
 
     #[test]
     fn setgroups_takes_two_words_and_white_space() {
-        assert_eq!(SetGroups::parse(b"deny\0", 0), Ok(SetGroups::Deny));
-        assert_eq!(SetGroups::parse(b"deny   ", 0), Ok(SetGroups::Deny));
-        assert_eq!(SetGroups::parse(b"allow\n", 0), Ok(SetGroups::Allow));
-        for text in ["deny    ", "denyx", "", "Deny", " deny"] {
-            assert_eq!(SetGroups::parse(text.as_bytes(), 0), Err(Errno::EINVAL), "{text:?}");
+        assert_eq!(SetGroups::parse(b"deny\0"), Ok(SetGroups::Deny));
+        assert_eq!(SetGroups::parse(b"deny   "), Ok(SetGroups::Deny));
+        assert_eq!(SetGroups::parse(b"allow\n"), Ok(SetGroups::Allow));
+        for text in ["denyx", "", "Deny", " deny"] {
+            assert_eq!(SetGroups::parse(text.as_bytes()), Err(Errno::EINVAL), "{text:?}");
         }
-        assert_eq!(SetGroups::parse(b"deny", 1), Err(Errno::EINVAL));
+        assert_eq!(SetGroups::check_write(1, 4), Err(Errno::EINVAL));
+        assert_eq!(SetGroups::check_write(0, 8), Err(Errno::EINVAL));
+        assert_eq!(SetGroups::check_write(0, 7), Ok(()));
     }
 }

@@ -76,12 +76,12 @@ pub trait Writer: Send {
         PAGE_SIZE
     }
 
-    /// What is asked before anything is fetched from the writer.
+    /// What is asked of a write of `count` bytes at `pos` before anything is fetched from the writer.
     ///
     /// # Errors
     /// The file's own.
-    fn check(&mut self, count: usize) -> Result<(), Errno> {
-        let _ = count;
+    fn check(&mut self, count: usize, pos: u64) -> Result<(), Errno> {
+        let _ = (count, pos);
         Ok(())
     }
 
@@ -270,7 +270,7 @@ impl FileOps for OpenFile {
         let mut state = self.state.lock();
         let writer = state.writer.as_mut().ok_or(Errno::EINVAL)?;
         let count = src.remaining();
-        writer.check(count)?;
+        writer.check(count, *pos)?;
         let wanted = count.min(writer.limit());
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(wanted).map_err(|_| Errno::ENOMEM)?;

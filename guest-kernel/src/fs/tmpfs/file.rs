@@ -65,7 +65,7 @@ impl TmpFile {
 
     /// Records that the content changed; a writer without `CAP_FSETID` takes the set-ID bits away.
     fn after_write(&self, file: &File) {
-        if !file.cred().has(Capability::Fsetid)
+        if !file.cred().capable(Capability::Fsetid)
             && let Some(mode) = permission::mode_without_set_ids(&self.node.metadata(), file.cred())
         {
             self.node.attributes.lock().mode = mode;
