@@ -19,8 +19,6 @@ fn main() -> ExitCode {
             links_and_inodes_of_proc_are_linuxs,
             reads_by_offset_follow_the_rules_of_each_file,
             files_about_the_system_have_linuxs_form,
-            values_of_the_kernel_are_read_and_written_as_on_linux,
-            an_empty_network_shows_linuxs_headers,
             fork_exec_and_wait_tell_every_ending,
             sessions_and_groups_are_kept,
             signals_are_delivered_as_linux_does,
@@ -38,6 +36,9 @@ fn main() -> ExitCode {
             buffers_inside_the_file_itself_are_copied_as_on_linux;
         KvmAndRoot: namespaces_are_made_and_joined_as_on_linux,
             files_of_namespaces_are_linuxs,
+            values_of_the_kernel_are_read_and_written_as_on_linux,
+            an_empty_network_shows_linuxs_headers,
+            processes_hide_as_the_options_of_procfs_say,
             who_has_given_up_root_is_shown_and_refused_as_on_linux,
             id_maps_are_written_and_shown_as_on_linux;
     ])
@@ -93,6 +94,10 @@ fn values_of_the_kernel_are_read_and_written_as_on_linux() {
 
 fn an_empty_network_shows_linuxs_headers() {
     same_on_both("net-files");
+}
+
+fn processes_hide_as_the_options_of_procfs_say() {
+    same_on_both("hidepid");
 }
 
 fn fork_exec_and_wait_tell_every_ending() {

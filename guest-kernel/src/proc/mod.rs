@@ -18,6 +18,7 @@ mod memory;
 mod mounts;
 mod net_dir;
 mod ns_dir;
+mod options;
 mod pid_dir;
 mod pid_files;
 mod root_dir;
@@ -33,8 +34,9 @@ mod write;
 pub use identity::TaskId;
 
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::sync::Arc;
+
+use core::sync::atomic::AtomicBool;
 
 use procfs_core::Errno;
 
@@ -75,6 +77,7 @@ struct ProcFs {
     mounted: Timestamp,
     /// When monotonic time was 0, in wall-clock nanoseconds.
     boot_ns: u64,
+    options: Arc<options::MountOptions>,
 }
 
 impl ProcFs {
@@ -103,26 +106,30 @@ pub fn register(vfs: &Vfs) {
 /// Makes a `/proc` for the pid namespace of the mounter: the calling task, or a `Mounter`.
 fn mount(request: &MountRequest<'_>) -> Result<NewSuper, Errno> {
     let caller = request.caller.ok_or(Errno::EINVAL)?;
-    let (kernel, pid_ns) = if let Some(task) = caller.downcast_ref::<Arc<Task>>() {
-        (task.kernel, task.pid_ns())
+    let (kernel, pid_ns, ids) = if let Some(task) = caller.downcast_ref::<Arc<Task>>() {
+        (task.kernel, task.pid_ns(), task.cred().user_ns.clone())
     } else if let Some(mounter) = caller.downcast_ref::<Mounter>() {
-        (mounter.kernel, mounter.pid_ns.clone())
+        (mounter.kernel, mounter.pid_ns.clone(), mounter.kernel.user_ns.clone())
     } else {
         return Err(Errno::EINVAL);
     };
+    let options = options::MountOptions::new(request.data, &ids, kernel.user_ns.clone())?;
+    let options = Arc::new(options);
     let fs = Arc::new(ProcFs {
         kernel,
         pid_ns,
         mounted: Timestamp::now(),
         boot_ns: crate::time::realtime_ns().saturating_sub(crate::time::monotonic_ns()),
+        options: options.clone(),
     });
     let super_block = Arc::new(SuperBlock {
         fs_type: "proc",
         source: request.source.to_vec(),
         dev: request.vfs.new_anon_dev(),
-        options: String::new(),
+        options,
         user_ns: request.user_ns.clone(),
         devices: request.vfs.devices().clone(),
+        is_read_only: AtomicBool::new(false),
         private: Box::new(()),
     });
     Ok(NewSuper { super_block, root: Arc::new(Dir(root_dir::RootDir::new(fs))) })

@@ -4,6 +4,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering::Relaxed;
 
 use procfs_core::Errno;
 use procfs_core::pid::mounts::{
@@ -70,10 +71,13 @@ impl SeqSource for MountsFile {
 fn render(mount: &Mount, point: &[u8], form: MountsForm, out: &mut Vec<u8>) {
     let super_block = &mount.super_block;
     let mut options = Vec::new();
-    if !super_block.options.is_empty() {
+    let text = super_block.options.text();
+    if !text.is_empty() {
         options.push(b',');
-        options.extend_from_slice(super_block.options.as_bytes());
+        options.extend_from_slice(text.as_bytes());
     }
+    let mut super_flags = SuperFlags::empty();
+    super_flags.set(SuperFlags::READ_ONLY, super_block.is_read_only.load(Relaxed));
     let root = root_in_fs(&mount.root);
     let line = Line {
         id: mount.id.cast_signed(),
@@ -87,7 +91,7 @@ fn render(mount: &Mount, point: &[u8], form: MountsForm, out: &mut Vec<u8>) {
         fs_type: super_block.fs_type.as_bytes(),
         subtype: None,
         source: Some(&super_block.source),
-        super_flags: SuperFlags::empty(),
+        super_flags,
         options: &options,
         statistics: None,
     };

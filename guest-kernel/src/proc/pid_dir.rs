@@ -68,13 +68,18 @@ impl Node for PidDir {
         Attributes { nlink: 2 + subdirs, ..self.0.attributes(0, 0o555, true) }
     }
 
+    fn stat(&self) -> Result<Attributes, Errno> {
+        let is_hidden = self.0.id.task().is_some_and(|task| !self.0.fs.options.is_visible(&task));
+        if is_hidden { Err(Errno::ENOENT) } else { Ok(self.attributes()) }
+    }
+
     fn is_gone(&self) -> bool {
         self.0.id.task().is_none()
     }
 
     fn permission(&self, kind: FileKind, cred: &Cred, mask: Access) -> Result<(), Errno> {
         if self.0.scope == Scope::Pid {
-            self.0.id.resolve()?;
+            self.0.fs.options.check_entry(&*self.0.id.resolve()?)?;
         }
         permission::generic_permission(&self.0.attributes(0, 0o555, true).metadata(kind), cred, mask)
     }

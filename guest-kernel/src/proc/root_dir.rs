@@ -57,7 +57,7 @@ impl RootDir {
     }
 
     fn process(&self, group: &ThreadGroup, next_offset: u64) -> Option<Entry> {
-        let leader = group.leader()?;
+        let leader = group.leader().filter(|leader| self.fs.options.is_visible(leader))?;
         let place = Place { fs: self.fs.clone(), id: TaskId::of(&leader), scope: Scope::Pid };
         let name = Name::Number(self.fs.nr(&leader).unsigned_abs());
         Some(Entry { ino: place.ino(0), kind: FileKind::Directory, name, next_offset })
@@ -106,11 +106,12 @@ impl Node for RootDir {
 impl Directory for RootDir {
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
         if let Some(at) = ENTRIES.iter().position(|entry| entry.name.as_bytes() == name) {
-            return Ok(self.entries[at].clone());
+            let is_left_out = at < PLAIN && self.fs.options.is_pid_only();
+            return if is_left_out { Err(Errno::ENOENT) } else { Ok(self.entries[at].clone()) };
         }
         // Any thread is found by its number; only processes are listed.
         let number = parse_number(name).ok_or(Errno::ENOENT)?;
-        let task = self.fs.task(number).ok_or(Errno::ENOENT)?;
+        let task = self.fs.task(number).filter(|task| self.fs.options.exists(task)).ok_or(Errno::ENOENT)?;
         Ok(Arc::new(Dir(PidDir(Place { fs: self.fs.clone(), id: TaskId::of(&task), scope: Scope::Pid }))))
     }
 
@@ -120,7 +121,7 @@ impl Directory for RootDir {
             Ok(Some(Entry { ino: ino_of(at), kind: kind_of(at), name, next_offset }))
         };
         let offset_of = |group: &ThreadGroup| u64::from(group.pid.nr_in(&self.fs.pid_ns).unsigned_abs()) + FIRST_TGID;
-        if let Some(at) = usize::try_from(offset - 2).ok().filter(|&at| at < PLAIN) {
+        if let Some(at) = usize::try_from(offset - 2).ok().filter(|&at| at < PLAIN && !self.fs.options.is_pid_only()) {
             return named(at, if at + 1 == PLAIN { FIRST_PROCESS } else { offset + 1 });
         }
         if offset <= FIRST_PROCESS {
@@ -145,6 +146,10 @@ impl Directory for RootDir {
     }
 
     fn keeps_entries(&self) -> bool {
-        true
+        !self.fs.options.hides() && !self.fs.options.is_pid_only()
+    }
+
+    fn lists_dots(&self) -> bool {
+        !self.fs.options.is_pid_only()
     }
 }

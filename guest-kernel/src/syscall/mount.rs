@@ -5,10 +5,11 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering::Relaxed;
 
 use linux_raw_sys::general::{
     AT_FDCWD, MNT_DETACH, MNT_EXPIRE, MNT_FORCE, MS_BIND, MS_MGC_MSK, MS_MGC_VAL, MS_MOVE, MS_NOATIME, MS_PRIVATE,
-    MS_REC, MS_REMOUNT, MS_SHARED, MS_SILENT, MS_SLAVE, MS_STRICTATIME, MS_UNBINDABLE, UMOUNT_NOFOLLOW,
+    MS_RDONLY, MS_REC, MS_REMOUNT, MS_SHARED, MS_SILENT, MS_SLAVE, MS_STRICTATIME, MS_UNBINDABLE, UMOUNT_NOFOLLOW,
 };
 use procfs_core::Errno;
 
@@ -59,7 +60,7 @@ pub fn sys_mount(task: &Arc<Task>, args: &Args) -> SyscallResult {
         return Err(Errno::EINVAL);
     }
     if flags & MS_REMOUNT != 0 {
-        return remount(&point, flags);
+        return remount(task, &point, flags, &data);
     }
     if flags & MS_BIND != 0 {
         return bind(task, args.word(0), &ns, &point);
@@ -78,13 +79,24 @@ pub fn sys_mount(task: &Arc<Task>, args: &Args) -> SyscallResult {
     let request =
         MountRequest { source: &source, data: &data, vfs: &ns.vfs, user_ns: ns.user_ns.clone(), caller: Some(task) };
     let mount = ns.vfs.mount_new(&fs_type, &request, mount_flags(flags))?;
+    mount.super_block.is_read_only.fetch_or(flags & MS_RDONLY != 0, Relaxed);
     ns.attach(&mount, Some(&point))?;
     Ok(0)
 }
 
-fn remount(point: &Path, flags: u32) -> SyscallResult {
+/// Changes flags and, unless only the mount is meant, the options of its file system (do_remount(), do_reconfigure_mnt()).
+fn remount(task: &Task, point: &Path, flags: u32, data: &[u8]) -> SyscallResult {
     if !Arc::ptr_eq(&point.dentry, &point.mount.root) {
         return Err(Errno::EINVAL);
+    }
+    if flags & MS_BIND == 0 {
+        let cred = task.cred();
+        let super_block = &point.mount.super_block;
+        if !cred.has_in(&super_block.user_ns, Capability::SysAdmin) {
+            return Err(Errno::EPERM);
+        }
+        super_block.options.reconfigure(data, &cred.user_ns)?;
+        super_block.is_read_only.store(flags & MS_RDONLY != 0, Relaxed);
     }
     point.mount.set_flags(mount_flags(flags));
     Ok(0)

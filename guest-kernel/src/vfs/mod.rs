@@ -34,5 +34,8 @@ pub use lookup::{LookupContext, LookupFlags, NAME_MAX, PATH_MAX, Parent};
 pub use metadata::{
     Access, DeviceNumber, FileKind, Metadata, S_IALLUGO, S_ISGID, S_ISUID, S_ISVTX, SetAttr, StatFs, Timestamp,
 };
-pub use mount::{FsType, Mount, MountFlags, MountFn, MountNs, MountRequest, NewSuper, SuperBlock, Vfs, top_of};
+pub use mount::{
+    FixedOptions, FsType, Mount, MountFlags, MountFn, MountNs, MountRequest, NewSuper, SuperBlock, SuperOptions, Vfs,
+    top_of,
+};
 pub use path::{Path, d_path};

@@ -10,7 +10,7 @@ use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use bitflags::bitflags;
 use linux_raw_sys::general as sys;
@@ -57,14 +57,41 @@ pub struct SuperBlock {
     pub source: Vec<u8>,
     /// `st_dev` of its inodes.
     pub dev: DeviceNumber,
-    /// Options of the file system itself, without a leading comma, as `size=64k,mode=755`.
-    pub options: String,
+    /// Options of the file system itself.
+    pub options: Arc<dyn SuperOptions>,
     /// The user namespace that its ids and privileges belong to.
     pub user_ns: Arc<UserNs>,
     /// Who opens the device nodes in it.
     pub devices: Arc<DeviceTable>,
-    /// State of the file system's own, as procfs's pid namespace.
+    /// Whether all its mounts are shown as read-only.
+    pub is_read_only: AtomicBool,
+    /// State of the file system's own, as nsfs's inodes.
     pub private: Box<dyn Any + Send + Sync>,
+}
+
+/// The options of a file system, which a remount may change.
+pub trait SuperOptions: Send + Sync {
+    /// As /proc/mounts shows them, without a leading comma: `size=64k,mode=755`.
+    fn text(&self) -> String;
+
+    /// Changes those that the option text `data` of mount(2) names; ids are `user_ns`'s.
+    ///
+    /// # Errors
+    /// `EINVAL`; nothing is changed then.
+    fn reconfigure(&self, data: &[u8], user_ns: &UserNs) -> Result<(), Errno>;
+}
+
+/// Options that are as they were when the file system was made; a remount's are not looked at.
+pub struct FixedOptions(pub String);
+
+impl SuperOptions for FixedOptions {
+    fn text(&self) -> String {
+        self.0.clone()
+    }
+
+    fn reconfigure(&self, _: &[u8], _: &UserNs) -> Result<(), Errno> {
+        Ok(())
+    }
 }
 
 /// What a file-system type is asked to mount.
@@ -392,9 +419,10 @@ impl Vfs {
                 fs_type,
                 source: fs_type.as_bytes().to_vec(),
                 dev: DeviceNumber::new(0, numbers.fetch_add(1, Ordering::Relaxed)),
-                options: String::new(),
+                options: Arc::new(FixedOptions(String::new())),
                 user_ns: user_ns.clone(),
                 devices: devices.clone(),
+                is_read_only: AtomicBool::new(false),
                 private,
             });
             new_mount(0, super_block, Dentry::new_root(root, name), MountFlags::empty())

@@ -9,6 +9,7 @@ pub mod cpuinfo;
 pub mod entries;
 pub mod loadavg;
 pub mod meminfo;
+pub mod options;
 pub mod stat;
 pub mod texts;
 pub mod vmstat;

@@ -62,6 +62,11 @@ pub trait Directory: Node {
     /// The inode number of the directory above.
     fn parent_ino(&self) -> u64;
 
+    /// Whether a listing has `.` and `..`.
+    fn lists_dots(&self) -> bool {
+        true
+    }
+
     /// Whether an entry, once found, is good for ever.
     fn is_static(&self) -> bool {
         false
@@ -107,6 +112,9 @@ impl<T: Directory> FileOps for OpenDir<T> {
     fn readdir(&self, _: &VfsFile, pos: &mut u64, emit: &mut dyn FnMut(DirEntry<'_>) -> bool) -> Result<(), Errno> {
         let dir = &self.0.0;
         dir.check_listing()?;
+        if *pos < 2 && !dir.lists_dots() {
+            *pos = 2;
+        }
         if *pos == 0 {
             let own = DirEntry { ino: dir.attributes().ino, next_offset: 1, kind: FileKind::Directory, name: b"." };
             if !emit(own) {

@@ -19,7 +19,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use procfs_core::Errno;
 
@@ -32,8 +32,8 @@ use crate::cred::{Cred, KGid, KUid};
 use crate::phys::PAGE_SIZE;
 use crate::sync::Mutex;
 use crate::vfs::{
-    DeviceNumber, FileKind, FileOps, Inode, Metadata, MountRequest, NewInode, NewSuper, OpenFlags, Path, RenameMode,
-    S_ISGID, SetAttr, StatFs, SuperBlock, Timestamp, WriteCount, rank,
+    DeviceNumber, FileKind, FileOps, FixedOptions, Inode, Metadata, MountRequest, NewInode, NewSuper, OpenFlags, Path,
+    RenameMode, S_ISGID, SetAttr, StatFs, SuperBlock, Timestamp, WriteCount, rank,
 };
 
 /// linux/magic.h TMPFS_MAGIC
@@ -466,9 +466,10 @@ fn new_super(request: &MountRequest<'_>, fs_type: &'static str, options: &Option
         fs_type,
         source: request.source.to_vec(),
         dev: request.vfs.new_anon_dev(),
-        options: options.text(),
+        options: Arc::new(FixedOptions(options.text())),
         user_ns: request.user_ns.clone(),
         devices: request.vfs.devices().clone(),
+        is_read_only: AtomicBool::new(false),
         private: Box::new(()),
     });
     Ok(NewSuper { super_block, root })
