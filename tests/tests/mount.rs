@@ -39,6 +39,9 @@ fn main() -> ExitCode {
             a_reader_of_a_stopped_vm_can_be_interrupted,
             run_mounts_for_the_life_of_the_vm,
             run_unmounts_on_every_error,
+            a_kernel_that_hangs_is_an_error_for_readers,
+            a_mount_whose_command_was_killed_is_named_and_can_be_taken_away,
+            a_mount_of_a_stopped_vm_can_be_taken_away,
             a_mount_in_the_background_stays_until_umount,
             others_get_in_only_when_let_in,
             a_directory_that_cannot_be_mounted_on_is_named;
@@ -411,6 +414,53 @@ fn run_unmounts_on_every_error() {
         assert_eq!(outcome.status, status, "{options:?}: {outcome}");
         assert!(!directory.is_mounted(), "{options:?} leaves the mount");
     }
+}
+
+fn a_kernel_that_hangs_is_an_error_for_readers() {
+    let (runtime, directory) = (tempfile::tempdir().expect("a temporary directory"), Mountpoint::new());
+    let (_folder, hanging) = kernel::file(kernel::Deed::Hang);
+    let hanging = hanging.to_str().expect("plain names");
+    let words = ["run", "--kernel", hanging, "--proc-mount", directory.text(), "--", "/bin/busybox", "true"];
+    let session = Session::start(&mut command(runtime.path(), words));
+    directory.until_mounted(true);
+    let start = Instant::now();
+    assert_eq!(errno_of(fs::read_dir(directory.path())), Some(Errno::EIO));
+    assert_eq!(errno_of(fs::metadata(directory.path().join("1"))), Some(Errno::EIO));
+    assert!(start.elapsed() < Duration::from_secs(12), "it took {:?}", start.elapsed());
+    session.signal(Signal::TERM);
+    assert_eq!(session.finish().0, 128 + Signal::TERM.as_raw());
+    assert!(!directory.is_mounted());
+    assert_nothing_left(runtime.path());
+}
+
+fn a_mount_whose_command_was_killed_is_named_and_can_be_taken_away() {
+    let mounted = Mounted::start(&SLEEPER);
+    mounted.signal(Signal::KILL);
+    let mountpoint = mounted.directory();
+    mounted.vm().until(|_| fs::read_dir(mountpoint.path()).is_err());
+    mounted.vm().procvisor(["mount", "a", mountpoint.text()]).failed_saying(125, &[mountpoint.text(), "umount"]);
+    process::run(Command::new("umount").arg(mountpoint.path()), b"", DEADLINE).success();
+    let outcome = mounted.vm().procvisor(["mount", "--background", "a", mountpoint.text()]);
+    assert_eq!(outcome.success(), "");
+    assert_eq!(fs::read(mounted.path("1/comm")).expect("it reads"), b"busybox\n");
+}
+
+fn a_mount_of_a_stopped_vm_can_be_taken_away() {
+    let mut mounted = Mounted::start(&SLEEPER);
+    let vmm = mounted.vmm();
+    kill_process(vmm, Signal::STOP).expect("it runs");
+    let start = Instant::now();
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| fs::read(mounted.path("1/status")));
+        thread::sleep(Duration::from_millis(200));
+        mounted.signal(Signal::TERM);
+        let read = reader.join().expect("the reader ends");
+        assert!(read.is_err(), "a stopped VM answers");
+    });
+    assert!(start.elapsed() < Duration::from_secs(8), "the reader took {:?}", start.elapsed());
+    mounted.ends_well();
+    kill_process(vmm, Signal::CONT).expect("it is stopped");
+    assert_eq!(mounted.vm().cat("1/comm"), b"busybox\n");
 }
 
 fn a_mount_in_the_background_stays_until_umount() {
