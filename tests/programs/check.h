@@ -223,11 +223,31 @@ static inline void reap(const char *what, pid_t pid)
         show_wait(what, status);
 }
 
+/* The pid of a child that was made, or the end of this process: kill(2) takes -1 for everybody it may signal. */
+static inline pid_t made(pid_t pid)
+{
+    if (pid < 0) {
+        printf("no child: %s\n", error_name());
+        fflush(stdout);
+        _exit(1);
+    }
+    return pid;
+}
+
 /* fork(2) that leaves no text to be printed twice. */
 static inline pid_t split(void)
 {
     fflush(stdout);
-    return fork();
+    return made(fork());
+}
+
+/* Kills and reaps a child. */
+static inline void end_child(pid_t pid)
+{
+    if (pid > 0 && kill(pid, SIGKILL) == 0)
+        waitpid(pid, NULL, 0);
+    else
+        printf("no child %d to end\n", pid);
 }
 
 /* A private directory to work in, entered; the VM may have no /tmp yet. */
