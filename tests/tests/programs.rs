@@ -40,7 +40,9 @@ fn main() -> ExitCode {
             an_empty_network_shows_linuxs_headers,
             processes_hide_as_the_options_of_procfs_say,
             who_has_given_up_root_is_shown_and_refused_as_on_linux,
-            id_maps_are_written_and_shown_as_on_linux;
+            id_maps_are_written_and_shown_as_on_linux,
+            user_namespaces_are_made_joined_and_bounded_as_on_linux,
+            capabilities_follow_ids_and_programs_as_on_linux;
     ])
 }
 
@@ -158,6 +160,14 @@ fn files_of_namespaces_are_linuxs() {
 
 fn who_has_given_up_root_is_shown_and_refused_as_on_linux() {
     same_on_both("credentials");
+}
+
+fn user_namespaces_are_made_joined_and_bounded_as_on_linux() {
+    same_on_both("user-namespace");
+}
+
+fn capabilities_follow_ids_and_programs_as_on_linux() {
+    same_on_both("capabilities");
 }
 
 fn id_maps_are_written_and_shown_as_on_linux() {
