@@ -1,8 +1,9 @@
 //! The 9P client for many callers, against a correct server over a tree in memory, and against servers that lie or fall silent.
 
+mod lying_server;
 mod mem_tree;
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use lying_server::{encoded, next};
 use mem_tree::MemTree;
 use procfs_core::Errno;
 use procfs_core::ninep::wire::{Data, Qid, Reply, Request, VERSION, WalkQids, open_flags};
@@ -188,41 +190,11 @@ fn one_open_file_too_many_is_refused_alone() {
     open(&pipeline, "1/comm");
 }
 
-/// What a server makes of a request.
-type Lie = dyn FnMut(u16, &Request<'_>) -> Vec<u8> + Send;
-
-/// A pipeline whose server agrees on a version and an attach, and from then on answers as `lie` does; and the sign of its end.
-fn lied_to(mut lie: Box<Lie>) -> (Pipeline, Receiver<()>) {
-    let (ours, mut theirs) = UnixStream::pair().unwrap();
-    thread::spawn(move || {
-        while let Some(message) = next(&mut theirs) {
-            let (tag, request) = Request::decode(&message).unwrap();
-            let answer = match request {
-                Request::Version { msize, .. } => encoded(tag, &Reply::Version { msize, version: VERSION }),
-                Request::Attach { .. } => encoded(tag, &Reply::Attach { qid: Qid::default() }),
-                request => lie(tag, &request),
-            };
-            if theirs.write_all(&answer).is_err() {
-                return;
-            }
-        }
-    });
+/// A pipeline whose server answers as `lie` does; and the sign of its end.
+fn lied_to(lie: impl FnMut(u16, &Request<'_>) -> Vec<u8> + Send + 'static) -> (Pipeline, Receiver<()>) {
     let (sender, ended) = channel();
-    (Pipeline::start(ours, move || sender.send(()).unwrap_or_default()).unwrap(), ended)
-}
-
-fn next(stream: &mut UnixStream) -> Option<Vec<u8>> {
-    let mut message = vec![0; 4];
-    stream.read_exact(&mut message).ok()?;
-    message.resize(u32::from_le_bytes(message[..4].try_into().unwrap()) as usize, 0);
-    stream.read_exact(&mut message[4..]).ok()?;
-    Some(message)
-}
-
-fn encoded(tag: u16, reply: &Reply<'_>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    reply.encode(tag, &mut bytes);
-    bytes
+    let stream = lying_server::serve(lie);
+    (Pipeline::start(stream, move || sender.send(()).unwrap_or_default()).unwrap(), ended)
 }
 
 /// A truthful answer.
@@ -236,7 +208,7 @@ fn honest(tag: u16, request: &Request<'_>) -> Vec<u8> {
         Request::Read { .. } => Reply::Read { data: Data(b"fine") },
         _ => Reply::Clunk {},
     };
-    encoded(tag, &reply)
+    encoded(tag, reply)
 }
 
 #[test]
@@ -244,28 +216,28 @@ fn a_reply_that_cannot_be_right_is_an_error_of_its_own_request() {
     /// What is wrong, and the bytes that answer the request with this tag.
     type Named = (&'static str, fn(u16) -> Vec<u8>);
     let lies: [Named; 5] = [
-        ("another type", |tag| encoded(tag, &Reply::Clunk {})),
-        ("too long", |tag| encoded(tag, &Reply::Read { data: Data(&[0; 5000]) })),
-        ("no errno", |tag| encoded(tag, &Reply::Lerror { errno: 70_000 })),
+        ("another type", |tag| encoded(tag, Reply::Clunk {})),
+        ("too long", |tag| encoded(tag, Reply::Read { data: Data(&[0; 5000]) })),
+        ("no errno", |tag| encoded(tag, Reply::Lerror { errno: 70_000 })),
         ("cut", |tag| {
-            let mut bytes = encoded(tag, &Reply::Clunk {});
+            let mut bytes = encoded(tag, Reply::Clunk {});
             bytes.push(0);
             bytes[0] += 1;
             bytes
         }),
         ("a tag of nobody, then another type", |tag| {
-            [encoded(tag + 999, &Reply::Clunk {}), encoded(tag, &Reply::Clunk {})].concat()
+            [encoded(tag + 999, Reply::Clunk {}), encoded(tag, Reply::Clunk {})].concat()
         }),
     ];
     for (what, lie) in lies {
         let mut told = 0;
-        let (pipeline, _ended) = lied_to(Box::new(move |tag, request| match request {
+        let (pipeline, _ended) = lied_to(move |tag, request| match request {
             Request::Getattr { .. } if told == 0 => {
                 told += 1;
                 lie(tag)
             }
             request => honest(tag, request),
-        }));
+        });
         assert_eq!(ask(&pipeline, "1/comm", Ask::Attr), Err(Errno::EIO), "{what}");
         assert_eq!(ask(&pipeline, "1/comm", Ask::Attr), Ok(Said::Attr(0)), "after {what}");
         assert_eq!(until_idle(&pipeline), 0, "{what}");
@@ -274,7 +246,7 @@ fn a_reply_that_cannot_be_right_is_an_error_of_its_own_request() {
 
 #[test]
 fn a_read_of_more_than_was_asked_for_is_an_error() {
-    let (pipeline, _ended) = lied_to(Box::new(honest));
+    let (pipeline, _ended) = lied_to(honest);
     let file = open(&pipeline, "x");
     assert_eq!(read(&pipeline, file, 0, 4), Ok(Said::Bytes(b"fine".to_vec())));
     assert_eq!(read(&pipeline, file, 0, 3), Err(Errno::EIO));
@@ -283,12 +255,12 @@ fn a_read_of_more_than_was_asked_for_is_an_error() {
 #[test]
 fn walks_with_a_wrong_count_of_names_end_with_an_errno() {
     for count in [0, 1, 3, 16] {
-        let (pipeline, _ended) = lied_to(Box::new(move |tag, request| match request {
+        let (pipeline, _ended) = lied_to(move |tag, request| match request {
             Request::Walk { .. } => {
-                encoded(tag, &Reply::Walk { qids: WalkQids::new(&vec![Qid::default(); count]).unwrap() })
+                encoded(tag, Reply::Walk { qids: WalkQids::new(&vec![Qid::default(); count]).unwrap() })
             }
             request => honest(tag, request),
-        }));
+        });
         assert!(ask(&pipeline, "1/comm", Ask::Attr).is_err(), "{count}");
         until_idle(&pipeline);
     }
@@ -300,10 +272,10 @@ fn a_stream_without_messages_or_that_ends_ends_the_pipeline_and_tells_everybody(
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let server = thread::spawn(move || {
             let (tag, _) = Request::decode(&next(&mut theirs).unwrap()).unwrap();
-            theirs.write_all(&encoded(tag, &Reply::Version { msize: 65536, version: VERSION })).unwrap();
+            theirs.write_all(&encoded(tag, Reply::Version { msize: 65536, version: VERSION })).unwrap();
             let attach = next(&mut theirs).unwrap();
             let (tag, _) = Request::decode(&attach).unwrap();
-            theirs.write_all(&encoded(tag, &Reply::Attach { qid: Qid::default() })).unwrap();
+            theirs.write_all(&encoded(tag, Reply::Attach { qid: Qid::default() })).unwrap();
             next(&mut theirs).unwrap();
             theirs.write_all(last).unwrap();
         });
@@ -325,7 +297,7 @@ fn who_does_not_speak_the_dialect_ends_the_pipeline() {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     let server = thread::spawn(move || {
         next(&mut theirs).unwrap();
-        theirs.write_all(&encoded(0xffff, &Reply::Version { msize: 8192, version: b"unknown" })).unwrap();
+        theirs.write_all(&encoded(0xffff, Reply::Version { msize: 8192, version: b"unknown" })).unwrap();
         theirs
     });
     let pipeline = Pipeline::start(ours, || ()).unwrap();
@@ -340,11 +312,11 @@ fn mute() -> (Pipeline, Sender<()>, Arc<Mutex<Vec<u8>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let kinds = Arc::clone(&asked);
     let mut is_open = false;
-    let (pipeline, _) = lied_to(Box::new(move |tag, request| {
+    let (pipeline, _) = lied_to(move |tag, request| {
         kinds.lock().unwrap().push(request.kind());
         is_open = is_open || gate.recv().is_ok();
         honest(tag, request)
-    }));
+    });
     pipeline.wait_until_ready(PATIENCE).unwrap();
     (pipeline, go, asked)
 }

@@ -1,5 +1,6 @@
 //! The 9P client against a correct server over a tree in memory, and against servers that lie.
 
+mod lying_server;
 mod mem_tree;
 
 use std::io::{Read, Write};
@@ -7,9 +8,10 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use lying_server::encoded;
 use mem_tree::MemTree;
 use procfs_core::Errno;
-use procfs_core::ninep::wire::{Data, FileKind, FrameError, Qid, Reply, Request, VERSION, WireError, peek};
+use procfs_core::ninep::wire::{Data, FileKind, FrameError, Qid, Reply, Request, WireError, peek};
 use vmm::proc::{Client, ClientError, Options, ReplyFault};
 
 fn client(tree: &MemTree, options: &Options) -> Client<UnixStream> {
@@ -111,38 +113,10 @@ fn a_file_over_the_limit_is_an_error_of_that_file() {
     assert_eq!(results, [Err(Errno::EFBIG), Ok(MemTree::status(2))]);
 }
 
-/// A client whose server agrees on a version and an attach, and from then on answers as `lie` does.
+/// A client of a server that answers as `lie` does.
 fn lied_to(lie: impl Fn(u16, &Request<'_>) -> Vec<u8> + Send + 'static) -> Client<UnixStream> {
-    let (ours, mut theirs) = UnixStream::pair().unwrap();
-    thread::spawn(move || {
-        let mut message = Vec::new();
-        loop {
-            let mut size = [0; 4];
-            if theirs.read_exact(&mut size).is_err() {
-                return;
-            }
-            message.resize(u32::from_le_bytes(size) as usize, 0);
-            message[..4].copy_from_slice(&size);
-            theirs.read_exact(&mut message[4..]).unwrap();
-            let (tag, request) = Request::decode(&message).unwrap();
-            let mut answer = Vec::new();
-            match request {
-                Request::Version { msize, .. } => Reply::Version { msize, version: VERSION }.encode(tag, &mut answer),
-                Request::Attach { .. } => Reply::Attach { qid: Qid::default() }.encode(tag, &mut answer),
-                request => answer = lie(tag, &request),
-            }
-            if theirs.write_all(&answer).is_err() {
-                return;
-            }
-        }
-    });
-    Client::new(ours, &Options { timeout: Some(Duration::from_millis(300)), ..Options::default() }).unwrap()
-}
-
-fn encoded(tag: u16, reply: Reply<'_>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    reply.encode(tag, &mut bytes);
-    bytes
+    let options = Options { timeout: Some(Duration::from_millis(300)), ..Options::default() };
+    Client::new(lying_server::serve(lie), &options).unwrap()
 }
 
 #[test]
