@@ -39,6 +39,8 @@ fn main() -> ExitCode {
             values_of_the_kernel_are_read_and_written_as_on_linux,
             an_empty_network_shows_linuxs_headers,
             processes_hide_as_the_options_of_procfs_say,
+            each_pid_namespace_has_numbers_and_a_proc_of_its_own,
+            the_first_process_of_a_namespace_is_protected_and_ends_it,
             who_has_given_up_root_is_shown_and_refused_as_on_linux,
             id_maps_are_written_and_shown_as_on_linux,
             user_namespaces_are_made_joined_and_bounded_as_on_linux,
@@ -144,6 +146,14 @@ fn another_thread_than_the_first_takes_over_the_process_by_exec() {
 
 fn orphans_and_zombies_go_where_linux_sends_them() {
     same_on_both("reaping");
+}
+
+fn each_pid_namespace_has_numbers_and_a_proc_of_its_own() {
+    same_on_both("pid-namespaces");
+}
+
+fn the_first_process_of_a_namespace_is_protected_and_ends_it() {
+    same_on_both("namespace-init");
 }
 
 fn spinning_processes_keep_their_registers() {

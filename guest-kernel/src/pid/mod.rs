@@ -57,13 +57,6 @@ impl Pid {
         Ok(Arc::new(Pid { numbers }))
     }
 
-    /// A number that was taken for a task that could not be made: if it was to be the first of its namespace, the next one is.
-    pub fn cancel(pid: Arc<Self>) {
-        let ns = pid.ns().clone();
-        drop(pid);
-        ns.reset();
-    }
-
     /// The number as `ns` sees it; 0 when it has none there.
     pub fn nr_in(&self, ns: &Arc<PidNs>) -> i32 {
         match self.numbers.get(ns.level()) {
@@ -101,9 +94,10 @@ mod tests {
 
     use super::{PID_MAX, Pid, PidNs};
     use crate::cred::UserNs;
+    use crate::ns::Inum;
 
     fn below(parent: &Arc<PidNs>) -> Arc<PidNs> {
-        PidNs::create(parent, UserNs::initial(), 7).unwrap()
+        PidNs::create(parent, parent.user_ns().clone(), Inum::fixed(7)).unwrap()
     }
 
     fn initial() -> Arc<PidNs> {
@@ -152,10 +146,13 @@ mod tests {
     }
 
     #[test]
-    fn a_first_process_that_was_not_made_leaves_its_number_to_the_next() {
+    fn a_first_process_that_could_not_be_made_leaves_its_number_to_the_next() {
         let ns = below(&initial());
-        assert!(!ns.has_had_reaper());
-        Pid::cancel(Pid::allocate(&ns).unwrap());
+        // What `allocate` does when a namespace above has no number left.
+        let first = ns.take().unwrap();
+        ns.give_back(first);
+        assert!(ns.has_had_reaper(), "the next would be number 2");
+        ns.reset();
         assert!(!ns.has_had_reaper());
         let init = Pid::allocate(&ns).unwrap();
         assert!(init.is_reaper() && ns.has_had_reaper());
@@ -168,6 +165,8 @@ mod tests {
             ns = below(&ns);
             assert_eq!(ns.level(), level);
         }
-        assert_eq!(PidNs::create(&ns, UserNs::initial(), 7).err(), Some(Errno::ENOSPC));
+        let create = |owner| PidNs::create(&ns, owner, Inum::fixed(7)).err();
+        assert_eq!(create(ns.user_ns().clone()), Some(Errno::ENOSPC));
+        assert_eq!(create(UserNs::initial()), Some(Errno::EINVAL), "a stranger cannot own it");
     }
 }

@@ -12,6 +12,7 @@ use core::sync::atomic::{AtomicI32, Ordering::Relaxed};
 use procfs_core::Errno;
 
 use crate::cred::UserNs;
+use crate::ns::Inum;
 use crate::sched::WaitQueue;
 use crate::sync::{Mutex, Rank};
 
@@ -21,8 +22,6 @@ pub const PID_MAX: i32 = 4_194_304;
 pub const REAPER_NR: i32 = 1;
 /// After the first wrap, numbers below this stay for daemons (Linux RESERVED_PIDS).
 const RESERVED_PIDS: i32 = 300;
-/// The inode number of the initial pid namespace (Linux 6.12 include/linux/proc_ns.h PROC_PID_INIT_INO).
-const INIT_INUM: u32 = 0xEFFF_FFFC;
 /// How deep namespaces nest below the initial one (Linux MAX_PID_NS_LEVEL).
 const MAX_LEVEL: usize = 32;
 
@@ -35,7 +34,7 @@ struct Numbers {
 
 /// A pid namespace.
 pub struct PidNs {
-    inum: u32,
+    inum: Inum,
     parent: Option<Arc<PidNs>>,
     level: usize,
     user_ns: Arc<UserNs>,
@@ -47,7 +46,7 @@ pub struct PidNs {
 }
 
 impl PidNs {
-    fn new(inum: u32, parent: Option<Arc<PidNs>>, user_ns: Arc<UserNs>) -> Arc<Self> {
+    fn new(inum: Inum, parent: Option<Arc<PidNs>>, user_ns: Arc<UserNs>) -> Arc<Self> {
         Arc::new(PidNs {
             inum,
             level: parent.as_ref().map_or(0, |parent| parent.level + 1),
@@ -61,14 +60,17 @@ impl PidNs {
 
     /// The initial namespace.
     pub fn initial(user_ns: Arc<UserNs>) -> Arc<Self> {
-        Self::new(INIT_INUM, None, user_ns)
+        Self::new(Inum::fixed(Inum::PID_INIT), None, user_ns)
     }
 
-    /// A namespace below `parent` that `user_ns` owns, shown by the inode number `inum`.
+    /// A namespace below `parent` that `user_ns` owns, numbered `inum`.
     ///
     /// # Errors
-    /// ENOSPC at the 33rd level.
-    pub fn create(parent: &Arc<PidNs>, user_ns: Arc<UserNs>, inum: u32) -> Result<Arc<Self>, Errno> {
+    /// EINVAL when `user_ns` is not the owner of `parent` or below it; ENOSPC at the 33rd level.
+    pub fn create(parent: &Arc<PidNs>, user_ns: Arc<UserNs>, inum: Inum) -> Result<Arc<Self>, Errno> {
+        if !user_ns.is_within(&parent.user_ns) {
+            return Err(Errno::EINVAL);
+        }
         if parent.level >= MAX_LEVEL {
             return Err(Errno::ENOSPC);
         }
@@ -77,7 +79,7 @@ impl PidNs {
 
     /// The inode number that `/proc/PID/ns/pid` shows.
     pub fn inum(&self) -> u32 {
-        self.inum
+        self.inum.get()
     }
 
     /// The namespace that this one was created in; `None` for the initial one.

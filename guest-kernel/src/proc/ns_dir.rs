@@ -25,7 +25,11 @@ fn namespace(link: NsLink, task: &Task) -> Result<Namespace, Errno> {
     Ok(match link {
         NsLink::Pid => Namespace::Pid(task.pid_ns()),
         NsLink::User => Namespace::User(task.cred().user_ns.clone()),
-        NsLink::PidForChildren => Namespace::Pid(nsproxy?.pid_for_children.clone()),
+        NsLink::PidForChildren => {
+            // Before the first child it is nobody's.
+            let ns = nsproxy?.pid_for_children.clone();
+            Namespace::Pid(Some(ns).filter(|ns| ns.has_had_reaper()).ok_or(Errno::ENOENT)?)
+        }
         NsLink::Mnt => Namespace::Mnt(nsproxy?.mnt.clone()),
         NsLink::Net => Namespace::Net(nsproxy?.net.clone()),
         NsLink::Uts => Namespace::Uts(nsproxy?.uts.clone()),

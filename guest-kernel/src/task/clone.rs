@@ -76,6 +76,7 @@ pub struct CloneRequest {
 /// `Cred::enter_new_user_ns`; EAGAIN at `RLIMIT_NPROC` or without a free number; ENOMEM.
 pub fn clone(parent: &Arc<Task>, request: &CloneRequest) -> Result<i32, Errno> {
     check(request.flags)?;
+    check_family(parent, request.flags)?;
     if request.flags.contains(CloneFlags::SETTLS) && request.tls >= TASK_SIZE {
         return Err(Errno::EPERM);
     }
@@ -166,6 +167,22 @@ fn check(flags: CloneFlags) -> Result<(), Errno> {
         || has_both(CloneFlags::NEWUSER, CloneFlags::THREAD)
     {
         return Err(Errno::EINVAL);
+    }
+    Ok(())
+}
+
+/// The first process of a namespace has no siblings, and the threads of a process have one pid namespace.
+fn check_family(parent: &Task, flags: CloneFlags) -> Result<(), Errno> {
+    if flags.contains(CloneFlags::PARENT) && parent.group.is_unkillable.load(Relaxed) {
+        return Err(Errno::EINVAL);
+    }
+    if flags.contains(CloneFlags::THREAD) {
+        let for_children = parent.nsproxy().ok_or(Errno::EINVAL)?.pid_for_children.clone();
+        if flags.intersects(CloneFlags::NEWUSER.union(CloneFlags::NEWPID))
+            || !Arc::ptr_eq(&for_children, &parent.pid_ns())
+        {
+            return Err(Errno::EINVAL);
+        }
     }
     Ok(())
 }

@@ -9,8 +9,8 @@ use alloc::sync::Arc;
 
 use procfs_core::Errno;
 
-use super::FsContext;
 use super::clone::CloneFlags;
+use super::{FsContext, current};
 use crate::cred::UserNs;
 use crate::kernel::Kernel;
 use crate::ns::{CgroupNs, IpcNs, NetNs, PlainNs, TimeNs, UtsNs};
@@ -55,7 +55,8 @@ impl NsProxy {
     /// With a new mount namespace, root and working directory of `fs` move to its mounts.
     ///
     /// # Errors
-    /// `ENOSPC` when there is no number, `ENOMEM`; `EINVAL` for a pid namespace.
+    /// `ENOSPC` when there is no number or the 33rd pid namespace would lie below another; `ENOMEM`; `EINVAL` for a pid namespace
+    /// when children get one already.
     pub fn unshared(
         &self,
         kernel: &Kernel,
@@ -129,7 +130,10 @@ fn fresh<K>(kernel: &Kernel, user_ns: &Arc<UserNs>) -> Result<Arc<PlainNs<K>>, E
     Ok(PlainNs::new(kernel.ns_inums.allocate()?, user_ns.clone()))
 }
 
-/// A pid namespace below `parent`: there are none yet, as in a Linux without `CONFIG_PID_NS`.
-fn new_pid_ns(_: &Kernel, _: &Arc<UserNs>, _: &Arc<PidNs>) -> Result<Arc<PidNs>, Errno> {
-    Err(Errno::EINVAL)
+/// A pid namespace below `parent`, which must be the caller's own (copy_pid_ns()).
+fn new_pid_ns(kernel: &Kernel, user_ns: &Arc<UserNs>, parent: &Arc<PidNs>) -> Result<Arc<PidNs>, Errno> {
+    if !Arc::ptr_eq(parent, &current().pid_ns()) {
+        return Err(Errno::EINVAL);
+    }
+    PidNs::create(parent, user_ns.clone(), kernel.ns_inums.allocate()?)
 }
