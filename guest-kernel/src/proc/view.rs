@@ -128,6 +128,8 @@ pub(super) fn stat(fs: &ProcFs, task: &Task, scope: Scope) -> Stat {
         if scope == Scope::Pid || task.is_leader() { *group.children_usage.lock() } else { GroupUsage::default() };
     let signals = Signals::of(task);
     let own_code = task.exit_code.load(Relaxed);
+    let exit_signal = if task.is_leader() { family.exit_signal } else { -1 };
+    let rss_limit_bytes = group.limits.lock().get(Resource::Rss).soft;
     Stat {
         pid: fs.nr(task),
         comm: comm_of(task),
@@ -151,7 +153,7 @@ pub(super) fn stat(fs: &ProcFs, task: &Task, scope: Scope) -> Stat {
         num_threads: threads_of(group),
         start_time_ticks: task.start_ns() / NS_PER_TICK,
         mm: mm_snapshot(task).map(|mm| stat_mm(&mm)),
-        rss_limit_bytes: group.limits.lock().get(Resource::Rss).soft,
+        rss_limit_bytes,
         kstk_esp: 0,
         kstk_eip: 0,
         pending: signals.pending.0,
@@ -159,7 +161,7 @@ pub(super) fn stat(fs: &ProcFs, task: &Task, scope: Scope) -> Stat {
         ignored: signals.ignored.0,
         caught: signals.caught.0,
         is_whole_group: scope == Scope::Pid,
-        exit_signal: if task.is_leader() { family.exit_signal } else { -1 },
+        exit_signal,
         processor: 0,
         rt_priority: 0,
         policy: 0,
