@@ -393,9 +393,13 @@ fn device_interrupt() {
         FIRED.fetch_add(arg as u64, Relaxed);
         cpu::out8(SERIAL_INTERRUPTS, 0);
     };
-    let registered = register_irq(SERIAL_LINE, handler, 7).is_ok();
-    let twice = register_irq(SERIAL_LINE, handler, 7).is_err();
-    check("interrupt lines", registered && twice && register_irq(99, handler, 0).is_err(), format_args!("routed once"));
+    let registered = register_irq(SERIAL_LINE, "serial", handler, 7).is_ok();
+    let twice = register_irq(SERIAL_LINE, "serial", handler, 7).is_err();
+    check(
+        "interrupt lines",
+        registered && twice && register_irq(99, "none", handler, 0).is_err(),
+        format_args!("routed once"),
+    );
     cpu::out8(SERIAL_CONTROL, LET_OUT);
     cpu::out8(SERIAL_INTERRUPTS, WHEN_EMPTY);
     let start = monotonic_ns();

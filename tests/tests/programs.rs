@@ -19,6 +19,7 @@ fn main() -> ExitCode {
             links_and_inodes_of_proc_are_linuxs,
             reads_by_offset_follow_the_rules_of_each_file,
             files_about_the_system_have_linuxs_form,
+            counts_of_the_machine_follow_what_is_done,
             fork_exec_and_wait_tell_every_ending,
             sessions_and_groups_are_kept,
             signals_are_delivered_as_linux_does,
@@ -102,6 +103,10 @@ fn an_empty_network_shows_linuxs_headers() {
 
 fn processes_hide_as_the_options_of_procfs_say() {
     same_on_both("hidepid");
+}
+
+fn counts_of_the_machine_follow_what_is_done() {
+    same_on_both("root-files");
 }
 
 fn fork_exec_and_wait_tell_every_ending() {

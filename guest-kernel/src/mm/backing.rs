@@ -5,7 +5,7 @@
 //! Source: Linux 6.12 mm/shmem.c shmem_zero_setup(), shmem_get_folio().
 
 use super::RANK_SHARED;
-use crate::phys::{Frame, PAGE_SIZE};
+use crate::phys::{Frame, FrameUse, PAGE_SIZE};
 use crate::sync::Mutex;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -72,7 +72,7 @@ impl Backing for SharedAnonymous {
         if let Some(frame) = pages.get(&index) {
             return Ok(Some(frame.clone()));
         }
-        let frame = Frame::alloc_zeroed()?;
+        let frame = Frame::alloc_zeroed()?.used_for(FrameUse::Shared);
         pages.insert(index, frame.clone());
         Ok(Some(frame))
     }

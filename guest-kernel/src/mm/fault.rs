@@ -16,7 +16,7 @@ use super::page_table::{Entry, Owner, Rights};
 use super::usage::Limits;
 use super::vma::{AnonFamily, STACK_GUARD_GAP, VmFlags, Vma};
 use super::{Mm, State};
-use crate::phys::{Frame, PAGE_SIZE, page_floor};
+use crate::phys::{Frame, FrameUse, PAGE_SIZE, page_floor};
 use crate::platform;
 use crate::sched;
 use alloc::sync::Arc;
@@ -210,7 +210,7 @@ impl State {
             return self.tables.map(page, zero, Owner::Zero, rights).map_err(|_| FaultError::OutOfMemory);
         }
         let family = self.family_for(area);
-        let frame = Frame::alloc_zeroed().map_err(|_| FaultError::OutOfMemory)?;
+        let frame = Frame::alloc_zeroed().map_err(|_| FaultError::OutOfMemory)?.used_for(FrameUse::Anonymous);
         self.map_private(page, frame, rights)?;
         self.join_family(page, family);
         if platform::is_pvm() {
@@ -230,6 +230,7 @@ impl State {
         }
         for other in (start..end).step_by(PAGE_SIZE as usize).filter(|&other| other != page) {
             let Ok(frame) = Frame::alloc_zeroed() else { return };
+            let frame = frame.used_for(FrameUse::Anonymous);
             if self.tables.map(other, frame, Owner::Private, rights).is_err() {
                 return;
             }
@@ -259,7 +260,7 @@ impl State {
         let rights = rights_of(area.flags);
         if is_write && !is_shared {
             let family = self.family_for(area);
-            let copy = Frame::alloc().map_err(|_| FaultError::OutOfMemory)?;
+            let copy = Frame::alloc().map_err(|_| FaultError::OutOfMemory)?.used_for(FrameUse::Anonymous);
             copy.copy_from(&fetched.page);
             self.map_private(page, copy, rights)?;
             self.join_family(page, family);
@@ -322,7 +323,8 @@ impl State {
         } else {
             Frame::alloc().inspect(|copy| copy.copy_from(&frame))
         }
-        .map_err(|_| FaultError::OutOfMemory)?;
+        .map_err(|_| FaultError::OutOfMemory)?
+        .used_for(FrameUse::Anonymous);
         drop(frame);
         self.usage.mark_high_water();
         let old = self.tables.unmap(page);

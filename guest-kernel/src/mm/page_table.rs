@@ -8,7 +8,7 @@
 //! reload of CR3, so an operation on more than `FLUSH_EACH_MAX` pages ends in one full flush.
 //! Source: Linux 6.12 arch/x86/include/asm/pgtable_types.h (entry bits), mm/mmu_gather.c, mm/memory.c free_pgtables().
 
-use crate::phys::{AllocError, Frame, PAGE_SIZE, PhysAddr, Root, new_root};
+use crate::phys::{AllocError, Frame, FrameUse, PAGE_SIZE, PhysAddr, Root, new_root};
 use crate::platform;
 use alloc::vec::Vec;
 
@@ -195,7 +195,7 @@ impl PageTable {
     }
 
     fn new_table(&mut self) -> Result<u64, AllocError> {
-        let frame = Frame::alloc_zeroed()?;
+        let frame = Frame::alloc_zeroed()?.used_for(FrameUse::PageTable);
         self.tables += 1;
         Ok((frame.into_raw() * PAGE_SIZE) | PRESENT | WRITABLE | USER | ACCESSED)
     }

@@ -18,7 +18,8 @@ pub(super) struct FrameRecord {
     pub(super) count: AtomicU32,
     /// Page-table entries that map an allocated frame; `FREE | order` in the first frame of a free block.
     pub(super) maps: AtomicU32,
-    next: AtomicU32,
+    /// The next free block; of an allocated frame its `FrameUse`.
+    pub(super) next: AtomicU32,
     previous: AtomicU32,
 }
 
@@ -38,12 +39,18 @@ pub(super) struct Buddy {
     records: &'static [FrameRecord],
     /// First free block of each order, 0 for none.
     heads: [u32; MAX_ORDER as usize + 1],
+    /// How many free blocks there are of each order.
+    pub(super) blocks: [u64; MAX_ORDER as usize + 1],
     pub(super) free_pages: u64,
+    /// Pages given out and taken back since boot.
+    pub(super) taken_pages: u64,
+    pub(super) returned_pages: u64,
 }
 
 impl Buddy {
     pub(super) const fn new(records: &'static [FrameRecord]) -> Self {
-        Buddy { records, heads: [0; MAX_ORDER as usize + 1], free_pages: 0 }
+        const ORDERS: usize = MAX_ORDER as usize + 1;
+        Buddy { records, heads: [0; ORDERS], blocks: [0; ORDERS], free_pages: 0, taken_pages: 0, returned_pages: 0 }
     }
 
     /// Gives frames `first..end` to the allocator, whatever their alignment.
@@ -52,7 +59,7 @@ impl Buddy {
         while pfn < end {
             let fits = (end - pfn).ilog2();
             let order = pfn.trailing_zeros().min(fits).min(MAX_ORDER);
-            self.free(pfn, order);
+            self.insert(pfn, order);
             pfn += 1 << order;
         }
     }
@@ -66,11 +73,17 @@ impl Buddy {
             self.link(pfn + (1 << smaller), smaller);
         }
         self.free_pages -= 1 << order;
+        self.taken_pages += 1 << order;
         Some(pfn)
     }
 
     /// Takes a block back and joins it with its free buddies.
     pub(super) fn free(&mut self, pfn: u32, order: u32) {
+        self.returned_pages += 1 << order;
+        self.insert(pfn, order);
+    }
+
+    fn insert(&mut self, pfn: u32, order: u32) {
         self.free_pages += 1 << order;
         let (mut pfn, mut order) = (pfn, order);
         while order < MAX_ORDER {
@@ -96,6 +109,7 @@ impl Buddy {
             self.records[head as usize].previous.store(pfn, Relaxed);
         }
         self.heads[order as usize] = pfn;
+        self.blocks[order as usize] += 1;
     }
 
     fn unlink(&mut self, pfn: u32, order: u32) {
@@ -103,6 +117,7 @@ impl Buddy {
         debug_assert_eq!(record.maps.load(Relaxed), FREE | order);
         let (next, previous) = (record.next.load(Relaxed), record.previous.load(Relaxed));
         record.maps.store(0, Relaxed);
+        self.blocks[order as usize] -= 1;
         if next != 0 {
             self.records[next as usize].previous.store(previous, Relaxed);
         }

@@ -4,7 +4,7 @@
 //! Invariant: a frame goes back to the allocator when its last handle is dropped, and only then.
 //! Content is copied in and out, never borrowed: user code and devices change it at any time.
 
-use super::ram::{records, with_allocator};
+use super::ram::{MAPPED_SHARED, count_use, records, with_allocator};
 use super::{PAGE_SIZE, PhysAddr};
 use core::fmt;
 use core::num::NonZeroU32;
@@ -28,6 +28,20 @@ impl fmt::Display for AllocError {
 }
 
 impl core::error::Error for AllocError {}
+
+/// What a frame is used for, as /proc/meminfo tells memory apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum FrameUse {
+    /// The kernel's own, or not told.
+    Kernel,
+    /// Memory of programs without a file.
+    Anonymous,
+    /// Content of tmpfs and shared memory.
+    Shared,
+    /// Page tables.
+    PageTable,
+}
 
 /// A counted handle on one frame: cloning adds one, dropping takes one, the last frees.
 pub struct Frame {
@@ -68,8 +82,17 @@ impl Frame {
         let record = &records()[pfn as usize];
         debug_assert_eq!(record.count.load(Relaxed), 0);
         record.maps.store(0, Relaxed);
+        record.next.store(FrameUse::Kernel as u32, Relaxed);
         record.count.store(1, Relaxed);
         Frame { pfn: NonZeroU32::new(pfn).expect("frame 0 is never given out") }
+    }
+
+    /// The same frame, counted under what it is used for from now on until it is freed.
+    #[must_use]
+    pub fn used_for(self, purpose: FrameUse) -> Frame {
+        let before = self.record().next.swap(purpose as u32, Relaxed);
+        count_use(before, purpose as u32);
+        self
     }
 
     /// The frame's number: its address divided by the page size.
@@ -94,13 +117,20 @@ impl Frame {
 
     /// One more page-table entry maps it.
     pub fn inc_map_count(&self) {
-        self.record().maps.fetch_add(1, Relaxed);
+        let record = self.record();
+        if record.maps.fetch_add(1, Relaxed) == 0 && record.next.load(Relaxed) == FrameUse::Shared as u32 {
+            MAPPED_SHARED.fetch_add(1, Relaxed);
+        }
     }
 
     /// One page-table entry less maps it; returns how many are left.
     pub fn dec_map_count(&self) -> u32 {
-        let before = self.record().maps.fetch_sub(1, Relaxed);
+        let record = self.record();
+        let before = record.maps.fetch_sub(1, Relaxed);
         debug_assert_ne!(before, 0);
+        if before == 1 && record.next.load(Relaxed) == FrameUse::Shared as u32 {
+            MAPPED_SHARED.fetch_sub(1, Relaxed);
+        }
         before.wrapping_sub(1)
     }
 
@@ -213,6 +243,7 @@ impl Drop for Frame {
         if before == 1 {
             debug_assert_eq!(record.maps.load(Relaxed), 0, "a mapped frame is freed");
             record.maps.store(0, Relaxed);
+            count_use(record.next.load(Relaxed), FrameUse::Kernel as u32);
             with_allocator(|buddy| buddy.free(self.pfn.get(), 0));
         }
     }

@@ -14,8 +14,8 @@ mod root;
 mod run;
 
 pub use address::{PAGE_SHIFT, PAGE_SIZE, PhysAddr, is_page_aligned, page_ceil, page_floor};
-pub use frame::{AllocError, Frame, frame_of};
-pub use ram::{PhysRange, RamStats, ram_stats};
+pub use frame::{AllocError, Frame, FrameUse, frame_of};
+pub use ram::{PhysRange, RamStats, add_stack_pages, free_blocks, ram_stats, sub_stack_pages};
 pub use root::{Root, new_root};
 pub use run::FrameRun;
 

@@ -4,10 +4,11 @@
 //! aligned allocation of 64 MiB.
 //! Locks: `ALLOCATOR` (rank `FRAMES`).
 
+use super::FrameUse;
 use super::PAGE_SIZE;
 #[cfg(target_os = "none")]
 use super::PhysAddr;
-use super::buddy::{Buddy, FrameRecord};
+use super::buddy::{Buddy, FrameRecord, MAX_ORDER};
 use crate::sync::{Mutex, Rank};
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
@@ -47,6 +48,20 @@ pub struct RamStats {
     pub heap_pages: u64,
     /// Frames in use: none of the others above, and not free.
     pub other_pages: u64,
+    /// Of those and of the initramfs: memory of programs without a file.
+    pub anonymous_pages: u64,
+    /// Content of tmpfs and shared memory.
+    pub shared_pages: u64,
+    /// What of that is in page tables.
+    pub mapped_shared_pages: u64,
+    /// Page tables of programs.
+    pub table_pages: u64,
+    /// Stacks of the kernel.
+    pub stack_pages: u64,
+    /// Given out since boot.
+    pub taken_pages: u64,
+    /// Taken back since boot.
+    pub returned_pages: u64,
 }
 
 impl RamStats {
@@ -64,6 +79,38 @@ static TOTAL_PAGES: AtomicU64 = AtomicU64::new(0);
 static KERNEL_IMAGE_PAGES: AtomicU64 = AtomicU64::new(0);
 static FRAME_RECORD_PAGES: AtomicU64 = AtomicU64::new(0);
 static INITRAMFS_PAGES: AtomicU64 = AtomicU64::new(0);
+
+/// Frames in use by `FrameUse`; those of the kernel are not counted.
+static IN_USE: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
+/// Frames of shared content that a page table maps.
+pub(super) static MAPPED_SHARED: AtomicU64 = AtomicU64::new(0);
+static STACK_PAGES: AtomicU64 = AtomicU64::new(0);
+
+/// A frame is used for `to` (a `FrameUse`) instead of `from`.
+pub(super) fn count_use(from: u32, to: u32) {
+    let kernel = FrameUse::Kernel as u32;
+    if from != kernel {
+        IN_USE[from as usize].fetch_sub(1, Relaxed);
+    }
+    if to != kernel {
+        IN_USE[to as usize].fetch_add(1, Relaxed);
+    }
+}
+
+/// A stack of the kernel was made, of that many pages.
+pub fn add_stack_pages(pages: u64) {
+    STACK_PAGES.fetch_add(pages, Relaxed);
+}
+
+/// One was given back.
+pub fn sub_stack_pages(pages: u64) {
+    STACK_PAGES.fetch_sub(pages, Relaxed);
+}
+
+/// How many free blocks there are of each order, from single frames on.
+pub fn free_blocks() -> [u64; MAX_ORDER as usize + 1] {
+    with_allocator(|buddy| buddy.blocks)
+}
 
 /// The records of all frames, by frame number.
 pub(super) fn records() -> &'static [FrameRecord] {
@@ -91,7 +138,9 @@ fn publish(records: &'static [FrameRecord]) {
 
 /// The figures as they are now.
 pub fn ram_stats() -> RamStats {
-    let free_pages = with_allocator(|buddy| buddy.free_pages);
+    let (free_pages, taken_pages, returned_pages) =
+        with_allocator(|buddy| (buddy.free_pages, buddy.taken_pages, buddy.returned_pages));
+    let in_use = |purpose: FrameUse| IN_USE[purpose as usize].load(Relaxed);
     #[cfg(target_os = "none")]
     let heap_pages = super::heap_pages();
     #[cfg(not(target_os = "none"))]
@@ -104,6 +153,13 @@ pub fn ram_stats() -> RamStats {
         initramfs_pages: INITRAMFS_PAGES.load(Relaxed),
         heap_pages,
         other_pages: 0,
+        anonymous_pages: in_use(FrameUse::Anonymous),
+        shared_pages: in_use(FrameUse::Shared),
+        mapped_shared_pages: MAPPED_SHARED.load(Relaxed),
+        table_pages: in_use(FrameUse::PageTable),
+        stack_pages: STACK_PAGES.load(Relaxed),
+        taken_pages,
+        returned_pages,
     };
     let known = stats.free_pages
         + stats.kernel_image_pages
@@ -160,10 +216,12 @@ pub(crate) fn init(ram: &[PhysRange], reserved: &ReservedRam<'_>) {
     for_each_gap(ram, &taken[..used], |gap| {
         with_allocator(|buddy| buddy.add(pfn_of(gap.start), pfn_of(gap.end)));
     });
-    for module in reserved.initramfs.iter().chain(&reserved.init_records) {
+    // The content of the first file system, and what is read once.
+    let modules = [(reserved.initramfs, FrameUse::Shared), (reserved.init_records, FrameUse::Kernel)];
+    for (module, purpose) in modules.iter().filter_map(|(module, purpose)| Some(((*module)?, *purpose))) {
         for pfn in pfn_of(module.start)..pfn_of(super::page_ceil(module.end)) {
             // Boot keeps this count; whoever takes the module over may undo it with `from_raw`.
-            super::Frame::adopt(pfn).into_raw();
+            super::Frame::adopt(pfn).used_for(purpose).into_raw();
         }
     }
     INITRAMFS_PAGES.store(reserved.initramfs.map_or(0, |initramfs| initramfs.pages()), Relaxed);

@@ -4,7 +4,7 @@
 //! half maps only what the hypervisor needs to deliver an event (tables and entry stacks).
 //! Invariant: the upper half is the kernel's and the same in every root; lower-half entries are equal in both of a pair.
 
-use super::{AllocError, Frame, PhysAddr};
+use super::{AllocError, Frame, FrameUse, PhysAddr};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// PML4 entries below this one are the user's.
@@ -29,10 +29,10 @@ pub struct Root {
 pub fn new_root() -> Result<Root, AllocError> {
     let twin_template = TWIN_TEMPLATE.load(Relaxed);
     let (kernel, twin) = if twin_template == 0 {
-        (Frame::alloc()?, None)
+        (Frame::alloc()?.used_for(FrameUse::PageTable), None)
     } else {
         let (kernel, twin) = Frame::alloc_pair()?;
-        (kernel, Some(twin))
+        (kernel.used_for(FrameUse::PageTable), Some(twin.used_for(FrameUse::PageTable)))
     };
     fill(&kernel, TEMPLATE.load(Relaxed));
     if let Some(twin) = &twin {

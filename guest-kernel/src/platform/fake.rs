@@ -80,8 +80,16 @@ pub fn poll_interrupts() {}
 ///
 /// # Errors
 /// Never; the type is the machine's.
-pub fn register_irq(_gsi: u32, _handler: fn(usize), _arg: usize) -> Result<(), Errno> {
+pub fn register_irq(_gsi: u32, _device: &'static str, _handler: fn(usize), _arg: usize) -> Result<(), Errno> {
     Ok(())
+}
+
+/// No line has a handler.
+pub fn for_each_line(_visit: impl FnMut(u32, u64, &'static str)) {}
+
+/// Nothing has interrupted.
+pub fn local_interrupts() -> super::LocalInterrupts {
+    super::LocalInterrupts::default()
 }
 
 /// There are no devices.

@@ -27,9 +27,9 @@ pub use switch::{KernelContext, KernelStack, new_kernel_context, switch};
 
 #[cfg(not(target_os = "none"))]
 pub use fake::{
-    cpu_facts, enter_user, flush_tlb_all, flush_tlb_page, hardware_random, idle, is_pvm, kernel_root, kernel_user_bit,
-    load_address_space, load_user_state, map_mmio, phys_of_mut, poll_interrupts, register_irq, save_user_state,
-    shutdown, write_fs_base, write_gs_base,
+    cpu_facts, enter_user, flush_tlb_all, flush_tlb_page, for_each_line, hardware_random, idle, is_pvm, kernel_root,
+    kernel_user_bit, load_address_space, load_user_state, local_interrupts, map_mmio, phys_of_mut, poll_interrupts,
+    register_irq, save_user_state, shutdown, write_fs_base, write_gs_base,
 };
 #[cfg(not(target_os = "none"))]
 pub(crate) use fake::{direct_map_ptr, leave_address_space};
@@ -40,7 +40,7 @@ pub use x86::entry::enter_user;
 #[cfg(target_os = "none")]
 pub use x86::exit::shutdown;
 #[cfg(target_os = "none")]
-pub use x86::interrupt::{idle, poll_interrupts, register_irq};
+pub use x86::interrupt::{for_each_line, idle, local_interrupts, poll_interrupts, register_irq};
 #[cfg(target_os = "none")]
 pub use x86::is_pvm;
 #[cfg(target_os = "none")]
@@ -59,6 +59,15 @@ pub struct CpuFacts {
     pub hwcap: u64,
     /// Bit 1: the FSGSBASE instructions may be used (`AT_HWCAP2`).
     pub hwcap2: u64,
+}
+
+/// How often the local APIC has interrupted on its own.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LocalInterrupts {
+    /// Its timer.
+    pub timer: u64,
+    /// Interrupts that vanished before they were taken.
+    pub spurious: u64,
 }
 
 /// Why user code stopped.

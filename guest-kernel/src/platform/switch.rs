@@ -4,7 +4,7 @@
 //! their own calls. Invariants: only the running context's `rsp` is stale; a stack's lowest word is its guard, checked
 //! when the context is left (guard pages would need 4 KiB mappings, which are dear on pvm).
 
-use crate::phys::{AllocError, FrameRun};
+use crate::phys::{self, AllocError, FrameRun};
 use core::arch::naked_asm;
 
 /// Pages of a kernel stack.
@@ -24,6 +24,7 @@ impl KernelStack {
     /// When memory is short.
     pub fn alloc() -> Result<KernelStack, AllocError> {
         let stack = KernelStack { run: FrameRun::alloc(KERNEL_STACK_PAGES)? };
+        phys::add_stack_pages(KERNEL_STACK_PAGES as u64);
         // SAFETY: the lowest word of a run that this stack owns.
         unsafe { stack.run.as_ptr().cast::<u64>().write(GUARD) };
         Ok(stack)
@@ -38,6 +39,12 @@ impl KernelStack {
         // SAFETY: as in `alloc`.
         let word = unsafe { self.run.as_ptr().cast::<u64>().read_volatile() };
         word == GUARD
+    }
+}
+
+impl Drop for KernelStack {
+    fn drop(&mut self) {
+        phys::sub_stack_pages(KERNEL_STACK_PAGES as u64);
     }
 }
 

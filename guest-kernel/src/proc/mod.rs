@@ -21,6 +21,7 @@ mod ns_dir;
 mod options;
 mod pid_dir;
 mod pid_files;
+mod pressure_dir;
 mod root_dir;
 mod root_files;
 mod sys_dir;

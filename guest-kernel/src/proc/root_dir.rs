@@ -12,6 +12,7 @@ use procfs_core::root::{ENTRIES, Kind, Node as What};
 
 use super::links::{RootLink, RootText};
 use super::pid_dir::{PidDir, Place, parse_number};
+use super::pressure_dir::PressureDir;
 use super::root_files::RootFile;
 use super::sys_dir::SysDir;
 use super::sys_table;
@@ -44,6 +45,7 @@ impl RootDir {
         let make = |(at, entry): (usize, &'static procfs_core::root::Entry)| -> Arc<dyn Inode> {
             let (fs, ino) = (fs.clone(), ino_of(at));
             let text = match (entry.node, entry.kind) {
+                (What::Pressure, Kind::Dir) => return Arc::new(Dir(PressureDir { fs, ino })),
                 (_, Kind::Dir) => return Arc::new(Dir(SysDir { fs, ino, above: ROOT_INO, at: &sys_table::SYS })),
                 (_, Kind::Single | Kind::Records) => return Arc::new(File(RootFile { fs, ino, entry })),
                 (_, Kind::Link(text)) => RootText::Fixed(text),

@@ -1,18 +1,21 @@
 //! The files of the whole system: `stat`, `meminfo`, `loadavg` and their neighbours.
 //!
-//! Owns the gathering of the numbers. What nobody counts apart is derived, and said so where it is.
-//! Source: Linux 6.12 fs/proc/stat.c, meminfo.c, loadavg.c, uptime.c, version.c, cmdline.c, devices.c, cpuinfo.c.
+//! Owns the gathering of the numbers. What this kernel has no such thing for is 0: swap, reclaim, block devices, soft
+//! interrupts. Files of what it has not at all are empty (`locks`, `misc`, `modules`) or have their header only.
+//! Source: Linux 6.12 fs/proc/stat.c, meminfo.c, loadavg.c, uptime.c, version.c, cmdline.c, devices.c, cpuinfo.c,
+//! interrupts.c, softirqs.c; mm/vmstat.c.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
 
 use procfs_core::Errno;
+use procfs_core::root::interrupts::{self, Line, Special};
 use procfs_core::root::loadavg::{Averages, Loadavg};
 use procfs_core::root::meminfo::Meminfo;
 use procfs_core::root::stat::{CpuTimes, Stat};
 use procfs_core::root::texts::{self, FsType, Version};
-use procfs_core::root::{Entry, Node as What, block, loadavg, meminfo, stat, vmstat};
+use procfs_core::root::{Entry, Node as What, block, loadavg, meminfo, stat, vmstat, zones};
 use procfs_core::seq::Single;
 
 use super::view::NS_PER_TICK;
@@ -21,14 +24,15 @@ use crate::cred::Cred;
 use crate::fs::kernfs::{Attributes, Content, FileNode, Node};
 use crate::kernel::Kernel;
 use crate::phys::{self, PAGE_SIZE};
+use crate::platform;
 use crate::sched;
 use crate::syscall;
 use crate::time::monotonic_ns;
 use crate::vfs::OpenFlags;
 
 const PAGE_KB: u64 = PAGE_SIZE / 1024;
-/// What the tasks' kernel stacks take, in pages each.
-const STACK_PAGES: u64 = 4;
+/// The one zone of memory: Linux's name where no device needs low addresses.
+const ZONE: &str = "Normal";
 /// The size of the area that Linux maps kernel memory in (VMALLOC_TOTAL with four levels of page tables).
 const VMALLOC_TOTAL_KB: u64 = 34_359_738_367;
 /// Who made the kernel, and with what.
@@ -69,6 +73,11 @@ fn render(fs: &ProcFs, node: What, out: &mut Vec<u8>) {
         What::Swaps => out.extend_from_slice(block::SWAPS_HEADER),
         What::Uptime => texts::render_uptime(monotonic_ns(), sched::idle_ns(), out),
         What::Vmstat => render_vmstat(kernel, out),
+        What::Buddyinfo => zones::render_buddyinfo(0, ZONE, &phys::free_blocks(), out),
+        What::Interrupts => render_interrupts(out),
+        What::Softirqs => interrupts::render_softirqs(&[&[0]; 10], out),
+        What::Cgroups => out.extend_from_slice(texts::CGROUPS_HEADER),
+        What::Execdomains => out.extend_from_slice(texts::EXECDOMAINS),
         What::Cmdline => texts::render_cmdline(&kernel.command_line, out),
         What::Cpuinfo => cpuinfo::render(out),
         What::Devices => {
@@ -101,8 +110,12 @@ fn render(fs: &ProcFs, node: What, out: &mut Vec<u8>) {
                 types.iter().map(|fs| FsType { name: fs.name, needs_device: fs.needs_device }).collect();
             texts::render_filesystems(&types, out);
         }
-        // There are no block devices, and the rest are directories and links.
+        // There are no block devices, modules, file locks and devices of major number 10; the rest are directories and links.
         What::Diskstats
+        | What::Locks
+        | What::Misc
+        | What::Modules
+        | What::Pressure
         | What::Partitions
         | What::Net
         | What::Sys
@@ -130,11 +143,13 @@ fn render_stat(kernel: &Kernel, boot_ns: u64, out: &mut Vec<u8>) {
         idle: sched::idle_ns() / NS_PER_TICK,
         ..CpuTimes::default()
     };
+    let lines = interrupt_counts();
+    let local = platform::local_interrupts();
     let snapshot = Stat {
         total: times,
         cpus: &[(0, times)],
-        interrupts: 0,
-        interrupts_by_number: &[],
+        interrupts: lines.iter().sum::<u64>() + local.timer + local.spurious,
+        interrupts_by_number: &lines,
         context_switches: sched::switches(),
         boot_time_s: boot_ns / 1_000_000_000,
         forks: counters.forks.load(Relaxed),
@@ -145,13 +160,45 @@ fn render_stat(kernel: &Kernel, boot_ns: u64, out: &mut Vec<u8>) {
     stat::render(&snapshot, out);
 }
 
+/// The interrupts of each line from 0 to the last that has a handler.
+fn interrupt_counts() -> Vec<u64> {
+    let mut counts = Vec::new();
+    platform::for_each_line(|line, count, _| {
+        counts.resize(line as usize, 0);
+        counts.push(count);
+    });
+    counts
+}
+
+fn render_interrupts(out: &mut Vec<u8>) {
+    interrupts::render_header(1, out);
+    platform::for_each_line(|number, count, device| {
+        let line = Line { number, counts: &[count], chip: "IO-APIC", chip_line: number % 24, trigger: "edge", device };
+        interrupts::render_line(&line, out);
+    });
+    let local = platform::local_interrupts();
+    // A non-maskable interrupt ends the VM; nobody sends one processor's worth of the others.
+    for (name, count, text) in [
+        ("NMI", 0, Some("Non-maskable interrupts")),
+        ("LOC", local.timer, Some("Local timer interrupts")),
+        ("SPU", local.spurious, Some("Spurious interrupts")),
+        ("PMI", 0, Some("Performance monitoring interrupts")),
+        ("IWI", 0, Some("IRQ work interrupts")),
+        ("RTR", 0, Some("APIC ICR read retries")),
+        ("RES", 0, Some("Rescheduling interrupts")),
+        ("CAL", 0, Some("Function call interrupts")),
+        ("TLB", 0, Some("TLB shootdowns")),
+        ("ERR", 0, None),
+        ("MIS", 0, None),
+    ] {
+        interrupts::render_special(&Special { name, counts: &[count], text }, out);
+    }
+}
+
 /// What the address spaces of all processes hold together.
 #[derive(Default)]
 struct UserMemory {
-    anon_pages: u64,
-    mapped_pages: u64,
     locked_pages: u64,
-    table_pages: u64,
     committed_pages: u64,
 }
 
@@ -167,10 +214,7 @@ impl UserMemory {
             }
             seen.push(address);
             let usage = mm.snapshot().usage;
-            sum.anon_pages += usage.anon_pages;
-            sum.mapped_pages += usage.file_pages + usage.shmem_pages;
             sum.locked_pages += usage.locked_vm;
-            sum.table_pages += usage.table_bytes / PAGE_SIZE;
             sum.committed_pages += usage.data_vm + usage.stack_vm;
         }
         sum
@@ -180,12 +224,7 @@ impl UserMemory {
 fn memory(kernel: &Kernel) -> Meminfo {
     let ram = phys::ram_stats();
     let user = UserMemory::of(kernel);
-    let stacks = kernel.tasks.len() as u64 * STACK_PAGES;
-    // Pages shared after a fork count in every address space; there are not more of them than frames in use.
-    let anon = user.anon_pages.min(ram.other_pages);
-    let tables = user.table_pages.min(ram.other_pages - anon);
-    // What is left are the pages of tmpfs, with those that the initramfs brought.
-    let shmem = ram.initramfs_pages + (ram.other_pages - anon - tables).saturating_sub(stacks);
+    let (anon, shmem) = (ram.anonymous_pages, ram.shared_pages);
     let total = ram.usable_pages();
     Meminfo {
         total_kb: total * PAGE_KB,
@@ -198,11 +237,11 @@ fn memory(kernel: &Kernel) -> Meminfo {
         unevictable_kb: user.locked_pages.min(anon) * PAGE_KB,
         mlocked_kb: user.locked_pages.min(anon) * PAGE_KB,
         anon_pages_kb: anon * PAGE_KB,
-        mapped_kb: user.mapped_pages * PAGE_KB,
+        mapped_kb: ram.mapped_shared_pages * PAGE_KB,
         shmem_kb: shmem * PAGE_KB,
         slab_unreclaimable_kb: ram.heap_pages * PAGE_KB,
-        kernel_stack_kb: stacks * PAGE_KB,
-        page_tables_kb: tables * PAGE_KB,
+        kernel_stack_kb: ram.stack_pages * PAGE_KB,
+        page_tables_kb: ram.table_pages * PAGE_KB,
         commit_limit_kb: total / 2 * PAGE_KB,
         committed_kb: user.committed_pages * PAGE_KB,
         vmalloc_total_kb: VMALLOC_TOTAL_KB,
@@ -213,27 +252,24 @@ fn memory(kernel: &Kernel) -> Meminfo {
 }
 
 fn render_vmstat(kernel: &Kernel, out: &mut Vec<u8>) {
-    let memory = memory(kernel);
-    let pages = |kb: u64| kb / PAGE_KB;
-    for (name, value) in [
-        ("nr_free_pages", pages(memory.free_kb)),
-        ("nr_inactive_anon", pages(memory.inactive_anon_kb)),
-        ("nr_active_anon", pages(memory.active_anon_kb)),
-        ("nr_mlock", pages(memory.mlocked_kb)),
-        ("nr_slab_unreclaimable", pages(memory.slab_unreclaimable_kb)),
-        ("nr_anon_pages", pages(memory.anon_pages_kb)),
-        ("nr_mapped", pages(memory.mapped_kb)),
-        ("nr_file_pages", pages(memory.cached_kb)),
-        ("nr_shmem", pages(memory.shmem_kb)),
-        ("nr_kernel_stack", memory.kernel_stack_kb),
-        ("nr_page_table_pages", pages(memory.page_tables_kb)),
-        ("pgpgin", 0),
-        ("pgpgout", 0),
-        ("pswpin", 0),
-        ("pswpout", 0),
-        ("pgfault", kernel.counters.faults.load(Relaxed)),
-        ("pgmajfault", 0),
-    ] {
-        vmstat::render(name, value, out);
-    }
+    let ram = phys::ram_stats();
+    let locked = UserMemory::of(kernel).locked_pages.min(ram.anonymous_pages);
+    let faults = kernel.counters.faults.load(Relaxed);
+    let value_of = |name: &str| match name {
+        "nr_free_pages" => ram.free_pages,
+        "nr_zone_inactive_anon" | "nr_inactive_anon" | "nr_file_pages" | "nr_shmem" => ram.shared_pages,
+        "nr_zone_active_anon" | "nr_active_anon" | "nr_anon_pages" => ram.anonymous_pages,
+        "nr_zone_unevictable" | "nr_unevictable" | "nr_mlock" => locked,
+        "nr_slab_unreclaimable" => ram.heap_pages,
+        "nr_mapped" => ram.mapped_shared_pages,
+        // This one is in KiB.
+        "nr_kernel_stack" => ram.stack_pages * PAGE_KB,
+        "nr_page_table_pages" => ram.table_pages,
+        "nr_memmap_boot_pages" => ram.frame_record_pages,
+        "pgalloc_normal" => ram.taken_pages,
+        "pgfree" => ram.returned_pages,
+        "pgfault" => faults,
+        _ => 0,
+    };
+    vmstat::render(value_of, out);
 }

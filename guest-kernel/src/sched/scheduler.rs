@@ -4,6 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
+use super::pressure;
 use super::thread::{Priority, Thread, ThreadState};
 use super::timer;
 use super::wait::{WaitMode, Wake};
@@ -99,14 +100,20 @@ fn enqueue(thread: &Arc<Thread>) {
         Priority::Kernel => queue.kernel.push_back(thread.clone()),
         Priority::User => queue.user.push_back(thread.clone()),
     }
-    CPU.waiting.fetch_add(1, Relaxed);
+    drop(queue);
+    if CPU.waiting.fetch_add(1, Relaxed) == 0 {
+        pressure::begin(monotonic_ns());
+    }
 }
 
 fn dequeue() -> Option<Arc<Thread>> {
     let mut queue = CPU.queue.lock();
     let next = queue.kernel.pop_front().or_else(|| queue.user.pop_front())?;
+    drop(queue);
     next.swap_queued(false);
-    CPU.waiting.fetch_sub(1, Relaxed);
+    if CPU.waiting.fetch_sub(1, Relaxed) == 1 {
+        pressure::end(monotonic_ns());
+    }
     Some(next)
 }
 
@@ -184,7 +191,9 @@ pub fn is_killed() -> bool {
 
 /// The timer interrupt: runs what is due and asks for a switch when the slice is over.
 pub fn tick() {
-    timer::run_due(monotonic_ns());
+    let now_ns = monotonic_ns();
+    timer::run_due(now_ns);
+    pressure::update(now_ns);
     if CPU.waiting.load(Relaxed) > 0 && monotonic_ns() >= CPU.slice_end_ns.load(Relaxed) {
         CPU.need_resched.store(true, Relaxed);
     }

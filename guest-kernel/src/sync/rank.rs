@@ -65,6 +65,8 @@ impl Rank {
     pub const TIMERS: Rank = Rank(55_500);
     /// The run queue.
     pub const RUN_QUEUE: Rank = Rank(56_000);
+    /// How long threads have waited for the CPU.
+    pub const PRESSURE: Rank = Rank(56_500);
     /// Numbers in use; given back wherever the last handle is dropped.
     pub const PID_NUMBERS: Rank = Rank(57_000);
     /// Free numbers of namespaces, mounts and the like; given back wherever their owners are dropped.

@@ -7,11 +7,14 @@ pub mod block;
 pub mod cpu_flags;
 pub mod cpuinfo;
 pub mod entries;
+pub mod interrupts;
 pub mod loadavg;
 pub mod meminfo;
 pub mod options;
+pub mod pressure;
 pub mod stat;
 pub mod texts;
 pub mod vmstat;
+pub mod zones;
 
 pub use entries::{ENTRIES, Entry, Kind, Node};

@@ -86,6 +86,12 @@ fn put_majors<S: Sink + ?Sized>(majors: &[(u32, &str)], out: &mut S) {
     }
 }
 
+/// `execdomains`: the one personality that there is.
+pub const EXECDOMAINS: &[u8] = b"0-0\tLinux           \t[kernel]\n";
+
+/// Header of `cgroups`; a line for each controller of the first version follows.
+pub const CGROUPS_HEADER: &[u8] = b"#subsys_name\thierarchy\tnum_cgroups\tenabled\n";
+
 /// Renders the text of the link `self`.
 pub fn render_self<S: Sink + ?Sized>(tgid: i32, out: &mut S) {
     out.put_i64(i64::from(tgid));

@@ -4,10 +4,13 @@ use crate::reading::{self, number};
 use crate::{assert_same, golden_text};
 use procfs_core::root::block::{self, DiskCounters, Partition};
 use procfs_core::root::cpuinfo::{self, Cpu, Topology};
+use procfs_core::root::interrupts::{self, Line, Special};
 use procfs_core::root::loadavg::{self, Averages, FIXED_1, Loadavg};
 use procfs_core::root::meminfo::{self, Meminfo};
+use procfs_core::root::pressure::{self, Pressure};
 use procfs_core::root::stat::{self, CpuTimes, Stat};
 use procfs_core::root::texts::{self, FsType};
+use procfs_core::root::{vmstat, zones};
 use std::collections::HashMap;
 
 #[test]
@@ -236,4 +239,87 @@ fn block_devices_and_swaps() {
     assert_same(&out, text.as_bytes());
 
     assert_same(block::SWAPS_HEADER, golden_text("swaps").as_bytes());
+}
+
+#[test]
+fn interrupts_of_two_processors() {
+    let text = golden_text("interrupts");
+    let mut out = Vec::new();
+    interrupts::render_header(2, &mut out);
+    // Lines of the I/O APIC and the processors' own; message-signalled ones name a bus that no machine here has.
+    let shown: Vec<&str> = text.lines().filter(|line| !line.contains("PCI-MSIX")).collect();
+    for line in &shown[1..] {
+        let (name, rest) = line.split_once(':').unwrap();
+        let words: Vec<&str> = rest.split_whitespace().collect();
+        let counts: Vec<u64> = words.iter().map_while(|word| word.parse().ok()).take(2).collect();
+        if let Ok(number) = name.trim().parse() {
+            let (chip_line, trigger) = words[3].split_once('-').unwrap();
+            let (chip, chip_line) = (words[2], chip_line.parse().unwrap());
+            let line = Line { number, counts: &counts, chip, chip_line, trigger, device: words[4] };
+            interrupts::render_line(&line, &mut out);
+        } else {
+            let long = words[counts.len()..].join(" ");
+            let text = (!long.is_empty()).then_some(long.as_str());
+            interrupts::render_special(&Special { name: name.trim(), counts: &counts, text }, &mut out);
+        }
+    }
+    assert_same(&out, (shown.join("\n") + "\n").as_bytes());
+}
+
+#[test]
+fn softirqs_and_free_blocks() {
+    let text = golden_text("softirqs");
+    let rows: Vec<Vec<u64>> =
+        text.lines().skip(1).map(|line| line.split_whitespace().skip(1).map(number).collect()).collect();
+    let rows: Vec<&[u64]> = rows.iter().map(Vec::as_slice).collect();
+    let mut out = Vec::new();
+    interrupts::render_softirqs(&rows.try_into().unwrap(), &mut out);
+    assert_same(&out, text.as_bytes());
+
+    let text = golden_text("buddyinfo");
+    out.clear();
+    for line in text.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let blocks: Vec<u64> = words[4..].iter().copied().map(number).collect();
+        zones::render_buddyinfo(number(words[1].trim_end_matches(',')), words[3], &blocks, &mut out);
+    }
+    assert_same(&out, text.as_bytes());
+}
+
+#[test]
+fn pressure_of_processors() {
+    let text = golden_text("pressure-cpu");
+    let lines: Vec<Pressure> = text
+        .lines()
+        .map(|line| {
+            let values: Vec<&str> = line.split(' ').skip(1).map(|word| word.split_once('=').unwrap().1).collect();
+            let fixed = |text: &str| {
+                let (whole, fraction) = text.split_once('.').unwrap();
+                number::<u64>(whole) * FIXED_1 + (number::<u64>(fraction) * FIXED_1).div_ceil(100)
+            };
+            let averages = [fixed(values[0]), fixed(values[1]), fixed(values[2])];
+            Pressure { averages, total_us: number(values[3]) }
+        })
+        .collect();
+    let mut out = Vec::new();
+    pressure::render(&lines[0], &lines[1], &mut out);
+    assert_same(&out, text.as_bytes());
+}
+
+#[test]
+fn names_of_vmstat_are_linuxs_in_its_order() {
+    let text = golden_text("vmstat");
+    let linux: HashMap<&str, u64> =
+        text.lines().map(|line| line.split_once(' ').unwrap()).map(|(name, value)| (name, number(value))).collect();
+    let mut out = Vec::new();
+    vmstat::render(|name| linux[name], &mut out);
+    let shown: String =
+        text.split_inclusive('\n').filter(|line| vmstat::has(line.split(' ').next().unwrap())).collect();
+    assert_same(&out, shown.as_bytes());
+}
+
+#[test]
+fn texts_that_never_change() {
+    assert_same(texts::EXECDOMAINS, golden_text("execdomains").as_bytes());
+    assert_same(texts::CGROUPS_HEADER, golden_text("cgroups").as_bytes());
 }

@@ -69,7 +69,7 @@ impl Console {
             resized: spin::Once::new(),
         }));
         let console: &'static Console = console;
-        if platform::register_irq(device.irq, interrupt, core::ptr::from_ref(console) as usize).is_err() {
+        if platform::register_irq(device.irq, "virtio0", interrupt, core::ptr::from_ref(console) as usize).is_err() {
             log::error!("virtio console: interrupt line {} is not to be had", device.irq);
             return None;
         }

@@ -11,7 +11,7 @@ use alloc::sync::Arc;
 use procfs_core::Errno;
 
 use super::Shared;
-use crate::phys::{Frame, PhysAddr, frame_of};
+use crate::phys::{Frame, FrameUse, PhysAddr, frame_of};
 use crate::sched::cond_resched;
 use crate::sync::Mutex;
 use crate::vfs::{MAX_FILE_SIZE, rank};
@@ -215,7 +215,7 @@ impl Content {
         let frame = match in_place {
             Some(frame) => frame,
             None => {
-                let frame = Frame::alloc_zeroed()?;
+                let frame = Frame::alloc_zeroed()?.used_for(FrameUse::Shared);
                 if let Some(origin) = origin {
                     origin.copy_page(index, &frame);
                 }
