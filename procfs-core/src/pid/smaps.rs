@@ -120,7 +120,7 @@ const MNEMONICS: [(u32, Option<&[u8; 2]>); 38] = [
 /// Renders one mapping.
 pub fn render<S: Sink + ?Sized>(smap: &Smap<'_>, out: &mut S) {
     maps::render(&smap.vma, out);
-    put_kb("Size:           ", (smap.vma.end - smap.vma.start) / 1024, out);
+    put_kb("Size:           ", smap.vma.end.saturating_sub(smap.vma.start) / 1024, out);
     put_kb("KernelPageSize: ", smap.kernel_page_kb, out);
     put_kb("MMUPageSize:    ", smap.mmu_page_kb, out);
     render_pages(&smap.pages, Scope::Mapping, out);

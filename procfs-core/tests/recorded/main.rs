@@ -3,6 +3,7 @@
 
 mod net;
 mod pid;
+mod properties;
 mod reading;
 mod root;
 
