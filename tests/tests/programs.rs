@@ -18,6 +18,7 @@ fn main() -> ExitCode {
             files_of_a_process_follow_its_life,
             links_and_inodes_of_proc_are_linuxs,
             reads_by_offset_follow_the_rules_of_each_file,
+            files_of_records_are_read_and_sought_as_linuxs,
             files_about_the_system_have_linuxs_form,
             counts_of_the_machine_follow_what_is_done,
             fork_exec_and_wait_tell_every_ending,
@@ -87,6 +88,10 @@ fn links_and_inodes_of_proc_are_linuxs() {
 
 fn reads_by_offset_follow_the_rules_of_each_file() {
     same_on_both("offsets");
+}
+
+fn files_of_records_are_read_and_sought_as_linuxs() {
+    same_on_both("seq-rules");
 }
 
 fn files_about_the_system_have_linuxs_form() {

@@ -113,6 +113,8 @@ bitflags! {
         const WRITE = 16;
         /// mmap(2) works; else `ENODEV`.
         const MMAP = 32;
+        /// Offsets go over the whole range of addresses; else a transfer that would end beyond `MAX_FILE_SIZE` is `EINVAL`.
+        const UNSIGNED_OFFSET = 128;
         /// poll(2) asks the file; else it is always ready. epoll(7) refuses a file without it (`EPERM`).
         const POLL = 64;
     }
@@ -393,7 +395,7 @@ impl File {
     /// Reads at `*pos`, with the checks of vfs_read().
     ///
     /// # Errors
-    /// `EBADF` if not open for reading, `EINVAL` without a read method, then the file's own.
+    /// `EBADF` if not open for reading, `EINVAL` without a read method or past the largest offset, then the file's own.
     pub fn read_at(&self, pos: &mut u64, dst: &mut IoDst<'_>) -> Result<usize, Errno> {
         if !self.flags().is_readable() {
             return Err(Errno::EBADF);
@@ -401,13 +403,24 @@ impl File {
         if !self.ops.features().contains(FileFeatures::READ) {
             return Err(Errno::EINVAL);
         }
+        self.check_range(*pos, dst.remaining())?;
         self.ops.read(self, pos, dst)
+    }
+
+    /// rw_verify_area()
+    fn check_range(&self, pos: u64, len: usize) -> Result<(), Errno> {
+        let is_within = pos.checked_add(len as u64).is_some_and(|end| end <= MAX_FILE_SIZE);
+        if is_within || self.ops.features().contains(FileFeatures::UNSIGNED_OFFSET) {
+            Ok(())
+        } else {
+            Err(Errno::EINVAL)
+        }
     }
 
     /// Writes at `*pos`, with the checks of vfs_write().
     ///
     /// # Errors
-    /// `EBADF` if not open for writing, `EINVAL` without a write method, then the file's own.
+    /// `EBADF` if not open for writing, `EINVAL` without a write method or past the largest offset, then the file's own.
     pub fn write_at(&self, pos: &mut u64, src: &mut IoSrc<'_>) -> Result<usize, Errno> {
         if !self.flags().is_writable() {
             return Err(Errno::EBADF);
@@ -415,6 +428,7 @@ impl File {
         if !self.ops.features().contains(FileFeatures::WRITE) {
             return Err(Errno::EINVAL);
         }
+        self.check_range(*pos, src.remaining())?;
         self.ops.write(self, pos, src)
     }
 

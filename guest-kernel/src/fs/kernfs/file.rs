@@ -183,6 +183,8 @@ impl<T: FileNode> Inode for File<T> {
         features.set(FileFeatures::PWRITE, !matches!(content.reader, Reader::Seq(_)));
         features.set(FileFeatures::WRITE, content.writer.is_some());
         features.set(FileFeatures::POLL, content.poll.is_some());
+        let by_address = matches!(&content.reader, Reader::Raw(raw) if raw.seek_rule() == SeekRule::Addresses);
+        features.set(FileFeatures::UNSIGNED_OFFSET, by_address);
         let reader = match content.reader {
             Reader::None => State::None,
             Reader::Seq(records) => State::Seq(SeqFile::new(), Source(records)),
