@@ -270,10 +270,8 @@ impl ThreadGroup {
     /// What all its threads have used, ended ones included.
     pub fn usage(&self) -> GroupUsage {
         let mut sum = *self.dead_usage.lock();
-        for task in self.threads() {
-            if !task.is_dead() {
-                sum.add(&GroupUsage::of(&task));
-            }
+        for task in self.threads.lock().iter().filter(|task| !task.is_dead()) {
+            sum.add(&GroupUsage::of(task));
         }
         sum
     }
