@@ -1,15 +1,21 @@
 //! Measures what rendering costs: `cargo run --release -p procfs-core --example render_cost`.
 //!
-//! Prints, for each file, the median and the spread (10th to 90th percentile) of 201 samples of 2000 renderings, in
+//! Prints, for each file of a process (one record of those that have many), the median and the spread (10th to 90th percentile) of 201 samples of 2000 renderings, in
 //! nanoseconds for each. Snapshots come from this machine's own `/proc`, so numbers are as long as real ones.
 
 use procfs_core::Sink;
 use procfs_core::mask::Mask;
+use procfs_core::pid::cgroup::{self, Membership};
+use procfs_core::pid::id_map::{self, Extent};
+use procfs_core::pid::io::{self, Io};
+use procfs_core::pid::limits::{self, Limit};
 use procfs_core::pid::maps::{self, Protection, VmaLine, VmaName};
+use procfs_core::pid::mounts::{self, Mount, MountFlags, Propagation, SuperFlags};
+use procfs_core::pid::smaps::{self, Pages, Smap};
 use procfs_core::pid::stat::{self, Stat, StatMm};
 use procfs_core::pid::statm::{self, Statm};
 use procfs_core::pid::status::{self, Capabilities, IndirectBranch, NsIds, Status, StatusMm, StoreBypass};
-use procfs_core::pid::{Comm, PtraceRead, TaskState};
+use procfs_core::pid::{Comm, PtraceRead, TaskState, comm, oom};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -55,6 +61,47 @@ fn main() {
         name: VmaName::Path(b"/usr/lib/x86_64-linux-gnu/libc.so.6"),
     };
     measure("maps line", |out| maps::render(black_box(&line), out));
+    let pages = Pages { rss_kb: 1200, pss_kb: 350, private_clean_kb: 12, referenced_kb: 1200, ..Pages::default() };
+    let smap = Smap {
+        vma: line,
+        kernel_page_kb: 4,
+        mmu_page_kb: 4,
+        pages,
+        is_thp_eligible: false,
+        protection_key: None,
+        vm_flags: 0x0800_0075,
+    };
+    measure("smaps", |out| smaps::render(black_box(&smap), out));
+    measure("rollup", |out| smaps::render_rollup(line.start, line.end, black_box(&pages), out));
+    measure("comm", |out| comm::render(black_box(&stat.comm), out));
+    let limit = Limit { soft: 1024, hard: limits::UNLIMITED };
+    measure("limits", |out| limits::render(black_box(&[limit; 16]), out));
+    measure("io", |out| io::render(black_box(&Io { rchar: 123_456_789, syscr: 4711, ..Io::default() }), out));
+    let mount = Mount {
+        id: 29,
+        parent_id: 1,
+        dev_major: 0,
+        dev_minor: 25,
+        root: b"/",
+        mountpoint: b"/sys/fs/cgroup",
+        flags: MountFlags::NOSUID | MountFlags::NODEV | MountFlags::RELATIME,
+        propagation: Propagation { shared: Some(4), ..Propagation::default() },
+        fs_type: b"cgroup2",
+        subtype: None,
+        source: Some(b"cgroup2"),
+        super_flags: SuperFlags::empty(),
+        options: b",nsdelegate",
+        statistics: None,
+    };
+    measure("mounts", |out| mounts::render_mounts(black_box(&mount), out));
+    measure("mountinfo", |out| mounts::render_mountinfo(black_box(&mount), out));
+    measure("mountstats", |out| mounts::render_mountstats(black_box(&mount), out));
+    let extent = Extent { first: 0, lower: 100_000, count: 65536 };
+    measure("uid_map", |out| id_map::render(black_box(&extent), out));
+    measure("cgroup", |out| {
+        cgroup::render(black_box(&[Membership { hierarchy: 0, controllers: b"", path: b"/", is_deleted: false }]), out)
+    });
+    measure("oom_score", |out| oom::render_score(black_box(666), out));
     measure("put_u64", |out| out.put_u64(black_box(94_273_183_363_072)));
 }
 

@@ -1,6 +1,4 @@
-//! Linux's `/proc`, as a library: snapshot structs in, bytes out.
-//!
-//! No locks, no tasks, no I/O. The same code serves a kernel and the host that looks at it.
+#![doc = include_str!("../README.md")]
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -9,6 +9,11 @@ use alloc::vec::Vec;
 /// Widest padded decimal number, in characters.
 const DECIMAL_WIDTH_MAX: usize = 32;
 
+/// How many digits `value` has in decimal.
+pub(crate) fn decimal_len(value: u64) -> usize {
+    value.checked_ilog10().map_or(1, |log| log as usize + 1)
+}
+
 /// Writes `value` in decimal so that it ends before `end`, and returns where it starts; needs room for 20 digits.
 pub(crate) fn write_decimal_before(text: &mut [u8], end: usize, mut value: u64) -> usize {
     const PAIRS: &[u8; 200] = b"00010203040506070809101112131415161718192021222324252627282930313233343536373839\

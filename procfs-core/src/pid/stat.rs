@@ -6,7 +6,7 @@
 use crate::Sink;
 use crate::pid::comm::SHOWN_NAME_MAX;
 use crate::pid::{Comm, PtraceRead, TaskState};
-use crate::sink::write_decimal_before;
+use crate::sink::{decimal_len, write_decimal_before};
 
 /// `PF_EXITING`: the task is being shut down.
 pub const PF_EXITING: u32 = 0x4;
@@ -259,9 +259,8 @@ impl Line {
             self.bytes[self.len] = b'0' + value as u8;
             self.len += 1;
         } else {
-            let mut digits = [0; 20];
-            let start = write_decimal_before(&mut digits, 20, value);
-            self.text(&digits[start..]);
+            self.len += decimal_len(value);
+            write_decimal_before(&mut self.bytes, self.len, value);
         }
     }
 }
