@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use crate::cred::UserNs;
 use crate::ns::{InitialNs, Inums};
@@ -49,6 +49,7 @@ pub struct Kernel {
     /// The file systems that can be mounted, the devices, the mounts of pipes and anonymous files.
     pub vfs: Arc<Vfs>,
     shmem_inode: AtomicU64,
+    login_sessions: AtomicU32,
     /// Where the numbers of further namespaces come from.
     pub ns_inums: Arc<Inums>,
     /// The initial namespaces, as the first process and kernel threads have them.
@@ -99,6 +100,7 @@ impl Kernel {
             vfs,
             mount_ns,
             shmem_inode: AtomicU64::new(1),
+            login_sessions: AtomicU32::new(0),
             ns_inums,
             nsproxy,
             counters: Counters::default(),
@@ -113,6 +115,16 @@ impl Kernel {
     /// A number for the next shared-memory object.
     pub fn next_shmem_inode(&self) -> u64 {
         self.shmem_inode.fetch_add(1, Relaxed)
+    }
+
+    /// The number of the next login (audit_set_loginuid()); never that of none.
+    pub fn next_login_session(&self) -> u32 {
+        loop {
+            let number = self.login_sessions.fetch_add(1, Relaxed).wrapping_add(1);
+            if number != crate::task::AUDIT_UNSET {
+                return number;
+            }
+        }
     }
 
     /// The first process, once it has been made.

@@ -177,6 +177,7 @@ fn start_init(
         envp: spec.env.clone(),
         lookup: LookupFlags::FOLLOW,
         sharing: FsSharing::Private,
+        personality: 0,
     };
     let program = exec::load(kernel, &context, request, &mm_limits)?;
     mark(Step::Program);

@@ -113,6 +113,14 @@ pub fn take_lenient(bytes: &[u8]) -> Option<(u64, usize)> {
     (count > 0 && !overflowed).then_some((value, start + count))
 }
 
+/// Parses a whole string as the kernel's `kstrtouint` does.
+///
+/// # Errors
+/// `ERANGE` if it does not fit an `unsigned int`; `EINVAL` if it is not a number or something follows.
+pub fn parse_u32(bytes: &[u8], base: u64) -> Result<u32, Errno> {
+    u32::try_from(parse_u64(bytes, base)?).map_err(|_| Errno::ERANGE)
+}
+
 /// Takes a decimal number from the head as `simple_strtoul` does: no sign, wraps at 2^64, and the rest.
 ///
 /// `None` if there is no digit.

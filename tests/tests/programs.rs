@@ -16,6 +16,8 @@ fn main() -> ExitCode {
             numbers_of_memory_agree_with_each_other,
             times_agree_with_what_passed,
             files_of_a_process_follow_its_life,
+            where_a_process_waits_has_linuxs_name,
+            small_files_take_and_hand_down_what_linux_does,
             links_and_inodes_of_proc_are_linuxs,
             reads_by_offset_follow_the_rules_of_each_file,
             files_of_records_are_read_and_sought_as_linuxs,
@@ -80,6 +82,14 @@ fn times_agree_with_what_passed() {
 
 fn files_of_a_process_follow_its_life() {
     same_on_both("states");
+}
+
+fn where_a_process_waits_has_linuxs_name() {
+    same_on_both("waits");
+}
+
+fn small_files_take_and_hand_down_what_linux_does() {
+    same_on_both("settings");
 }
 
 fn links_and_inodes_of_proc_are_linuxs() {

@@ -12,7 +12,7 @@ use procfs_core::Errno;
 
 use crate::cred::Cred;
 use crate::mm::{IoDst, IoSrc};
-use crate::sched::{PollTable, WaitMode, WaitQueue, Wake};
+use crate::sched::{PollTable, WaitMode, WaitQueue, Wake, Wchan};
 use crate::sync::Mutex;
 use crate::vfs::{File, FileFeatures, FileOps, OpenFlags, PollEvents, Vfs, rank};
 
@@ -40,7 +40,7 @@ fn wait(file: &File, queue: &WaitQueue, ready: impl FnMut() -> bool) -> Result<(
     if file.is_nonblocking() {
         return Err(Errno::EAGAIN);
     }
-    match queue.wait(WaitMode::Interruptible, None, ready) {
+    match queue.wait(Wchan::DoWaitIntrIrq, WaitMode::Interruptible, None, ready) {
         Wake::Event => Ok(()),
         Wake::Signal | Wake::Timeout => Err(Errno::EINTR),
     }

@@ -17,7 +17,7 @@ use procfs_core::Errno;
 use crate::cred::{Capability, Cred};
 use crate::mm::{IoDst, IoSrc, Mm};
 use crate::phys::Frame;
-use crate::sched::{PollTable, WaitMode, WaitQueue, Wake};
+use crate::sched::{PollTable, WaitMode, WaitQueue, Wake, Wchan};
 use crate::sync::Mutex;
 use crate::vfs::{
     Dentry, DeviceNumber, File, FileFeatures, FileKind, FileOps, Inode, Metadata, OpenFlags, Path, PollEvents, SetAttr,
@@ -221,7 +221,7 @@ pub(super) fn open(pipe: &Arc<Pipe>, flags: OpenFlags) -> Result<PipeEnd, Errno>
         return Ok(end);
     }
     let queue = if reads { &pipe.readable } else { &pipe.writable };
-    let wake = queue.wait(WaitMode::Interruptible, None, || {
+    let wake = queue.wait(Wchan::WaitForPartner, WaitMode::Interruptible, None, || {
         let state = pipe.state.lock();
         opens != if reads { state.writer_opens } else { state.reader_opens }
     });
@@ -275,7 +275,7 @@ impl FileOps for PipeEnd {
             if file.is_nonblocking() {
                 return Err(Errno::EAGAIN);
             }
-            let wake = pipe.readable.wait(WaitMode::Interruptible, None, || {
+            let wake = pipe.readable.wait(Wchan::AnonPipeRead, WaitMode::Interruptible, None, || {
                 let state = pipe.state.lock();
                 !state.slots.is_empty() || state.writers == 0
             });
@@ -376,7 +376,7 @@ impl PipeEnd {
                     return Err(Errno::EAGAIN);
                 }
                 pipe.readable.wake_all();
-                let wake = pipe.writable.wait(WaitMode::Interruptible, None, || {
+                let wake = pipe.writable.wait(Wchan::AnonPipeWrite, WaitMode::Interruptible, None, || {
                     let state = pipe.state.lock();
                     !state.is_full() || state.readers == 0
                 });

@@ -26,6 +26,7 @@ impl State {
         child.layout = self.layout;
         child.areas.obey(self.areas.shared_most());
         child.dumpable = self.dumpable;
+        child.dump_filter = self.dump_filter;
         child.auxv = self.auxv.clone();
         child.exe = self.exe.clone();
         child.zero_frame = self.zero_frame.clone();

@@ -57,7 +57,7 @@ pub use layout::{
 };
 pub use map::{FileMapping, MapRequest, Source};
 pub use remap::RemapRequest;
-pub use snapshot::{AreaSnapshot, MmSnapshot, PageCounts};
+pub use snapshot::{AreaSnapshot, MmSnapshot, PageCounts, ResidentPage};
 pub use usage::{Limits, Usage};
 pub use user::MmUser;
 pub use usercopy::Plain;
@@ -77,6 +77,9 @@ use procfs_core::Errno;
 pub const RANK_MM: Rank = Rank(50_000);
 /// The pages of a `SharedAnonymous` object.
 pub const RANK_SHARED: Rank = Rank(50_100);
+
+/// Private and shared anonymous memory, ELF headers, private huge pages (`MMF_DUMP_FILTER_DEFAULT`).
+const DUMP_FILTER_DEFAULT: u32 = 0x33;
 
 /// Whether a core dump and `/proc` may show the program to its user (Linux `SUID_DUMP_*`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -108,6 +111,8 @@ struct State {
     usage: Usage,
     layout: Layout,
     dumpable: Dumpable,
+    /// Which areas a core dump would hold (`MMF_DUMP_*`, as `/proc/PID/coredump_filter` numbers them).
+    dump_filter: u32,
     auxv: Vec<u64>,
     exe: Option<Arc<dyn Backing>>,
     /// Rises with each change of `areas`.
@@ -209,6 +214,7 @@ impl State {
             usage: Usage::default(),
             layout: Layout { mmap_base: mmap_base(8 << 20, &Entropy::default()), ..Layout::default() },
             dumpable: Dumpable::User,
+            dump_filter: DUMP_FILTER_DEFAULT,
             auxv: Vec::new(),
             exe: None,
             generation: 0,

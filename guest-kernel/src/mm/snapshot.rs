@@ -74,6 +74,17 @@ pub struct PageCounts {
     pub anonymous: u64,
 }
 
+/// A page that an address space has at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResidentPage {
+    /// The number of its frame.
+    pub frame: u64,
+    /// It is the area's object's, not the program's own copy.
+    pub is_of_object: bool,
+    /// No other entry of any page table names it.
+    pub is_exclusive: bool,
+}
+
 impl Mm {
     /// The figures now.
     #[must_use]
@@ -98,6 +109,21 @@ impl Mm {
             state.count_area(area, area.start.max(start), area.end.min(end), &mut counts);
         }
         counts
+    }
+
+    /// What is resident of the pages from `start` on, one for each of `pages`.
+    pub fn resident_pages(&self, start: u64, pages: &mut [Option<ResidentPage>]) {
+        pages.fill(None);
+        let end = start + pages.len() as u64 * PAGE_SIZE;
+        let state = self.lock();
+        state.tables.for_each(start, end, |addr, entry| {
+            let at = usize::try_from((addr - start) / PAGE_SIZE).expect("within `pages`");
+            pages[at] = Some(ResidentPage {
+                frame: entry.phys().pfn(),
+                is_of_object: entry.owner() == Owner::Object,
+                is_exclusive: entry.owner() != Owner::Zero && entry.frame().map_count() == 1,
+            });
+        });
     }
 
     /// Clears the accessed marks (`clear_refs` 1 to 3): of areas with an object, without one, or both.
@@ -135,6 +161,23 @@ impl Mm {
     /// Says who may look at the program.
     pub fn set_dumpable(&self, dumpable: Dumpable) {
         self.lock().dumpable = dumpable;
+    }
+
+    /// Which areas a core dump would hold.
+    #[must_use]
+    pub fn dump_filter(&self) -> u32 {
+        self.lock().dump_filter
+    }
+
+    /// Says which areas a core dump would hold.
+    pub fn set_dump_filter(&self, filter: u32) {
+        self.lock().dump_filter = filter;
+    }
+
+    /// Lets the largest resident size so far be the present one (`clear_refs` 5).
+    pub fn reset_peak_rss(&self) {
+        let mut state = self.lock();
+        state.usage.hiwater_rss = state.usage.rss_pages();
     }
 
     /// The saved auxiliary vector: keys and values in turn, up to and including the pair of key 0.

@@ -57,6 +57,11 @@ impl Pid {
         Ok(Arc::new(Pid { numbers }))
     }
 
+    /// The number 0 in the initial namespace, which nobody can name: of what booted (`init_struct_pid`).
+    pub fn of_boot(initial: &Arc<PidNs>) -> Arc<Self> {
+        Arc::new(Pid { numbers: alloc::vec![Upid { ns: initial.clone(), nr: 0 }] })
+    }
+
     /// The number as `ns` sees it; 0 when it has none there.
     pub fn nr_in(&self, ns: &Arc<PidNs>) -> i32 {
         match self.numbers.get(ns.level()) {

@@ -7,11 +7,14 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use procfs_core::Errno;
-use procfs_core::pid::links::fd_link_mode;
+use procfs_core::pid::links::{fd_link_mode, map_link_mode};
 use procfs_core::root::texts;
 
+use super::map_files::area_of;
+use super::maps::file_text;
 use super::pid_dir::Place;
 use super::{MAGIC, ProcFs, access};
+use crate::cred::Capability;
 use crate::fs::kernfs::{Attributes, Node, SymlinkNode};
 use crate::task::{Task, current};
 use crate::vfs::{self, File, Link, Path, d_path};
@@ -27,6 +30,13 @@ pub(super) enum Target {
     Exe,
     /// An open file.
     Fd(i32),
+    /// The file of a mapping.
+    Mapping {
+        /// Its first address.
+        start: u64,
+        /// One past its last.
+        end: u64,
+    },
 }
 
 impl Target {
@@ -39,6 +49,7 @@ impl Target {
                 exe.as_any().downcast_ref::<File>().map(|file| file.path().clone()).ok_or(Errno::ENOENT)
             }
             Self::Fd(fd) => Ok(self.file(task, fd)?.path().clone()),
+            Self::Mapping { start, end } => mapped_file(task, start, end, |file| file.path().clone()),
         }
     }
 
@@ -47,7 +58,14 @@ impl Target {
     }
 }
 
-/// `cwd`, `root`, `exe` or `fd/N`.
+/// What `take` makes of the file of a mapping. Shared memory without a name has none that could be opened.
+fn mapped_file<R>(task: &Task, start: u64, end: u64, take: impl FnOnce(&File) -> R) -> Result<R, Errno> {
+    let area = area_of(task, start, end).ok_or(Errno::ENOENT)?;
+    let backing = area.backing.ok_or(Errno::ENOENT)?;
+    backing.as_any().downcast_ref::<File>().map(take).ok_or(Errno::ENOENT)
+}
+
+/// `cwd`, `root`, `exe`, `fd/N` or `map_files/START-END`.
 pub(super) struct TaskLink {
     pub(super) place: Place,
     /// Its number for inode numbers.
@@ -64,13 +82,34 @@ impl TaskLink {
     }
 }
 
+impl TaskLink {
+    fn mapping_text(&self, start: u64, end: u64, root: &Path) -> Result<Vec<u8>, Errno> {
+        let task = self.place.id.task().ok_or(Errno::ENOENT)?;
+        access::check(&task)?;
+        let area = area_of(&task, start, end).ok_or(Errno::ENOENT)?;
+        file_text(&area, Some(root)).ok_or(Errno::ENOENT)
+    }
+}
+
 impl Node for TaskLink {
     fn attributes(&self) -> Attributes {
-        const FD_LINK_SIZE: u64 = 64;
-        let Target::Fd(fd) = self.target else { return self.place.attributes(self.number, 0o777, false) };
-        let file = self.place.id.task().and_then(|task| self.target.file(&task, fd).ok());
-        let mode = file.map_or(0, |file| fd_link_mode(file.flags().is_readable(), file.flags().is_writable()));
-        Attributes { size: FD_LINK_SIZE, ..self.place.attributes(self.number, mode, false) }
+        const OPEN_FILE_SIZE: u64 = 64;
+        let task = self.place.id.task();
+        let mode = match self.target {
+            Target::Cwd | Target::Root | Target::Exe => return self.place.attributes(self.number, 0o777, false),
+            Target::Fd(fd) => {
+                let flags = task.and_then(|task| self.target.file(&task, fd).ok()).map(|file| file.flags());
+                flags.map_or(0, |flags| fd_link_mode(flags.is_readable(), flags.is_writable()))
+            }
+            Target::Mapping { start, end } => {
+                let of = |file: &File| (file.flags().is_readable(), file.flags().is_writable());
+                // Shared memory without a name is open for both.
+                let (reads, writes) =
+                    task.and_then(|task| mapped_file(&task, start, end, of).ok()).unwrap_or((true, true));
+                map_link_mode(reads, writes)
+            }
+        };
+        Attributes { size: OPEN_FILE_SIZE, ..self.place.attributes(self.number, mode, false) }
     }
 
     fn is_gone(&self) -> bool {
@@ -84,10 +123,20 @@ impl Node for TaskLink {
 
 impl SymlinkNode for TaskLink {
     fn follow(&self) -> Result<Link, Errno> {
+        if matches!(self.target, Target::Mapping { .. }) {
+            let (me, kernel) = (current().cred(), self.place.fs.kernel);
+            let rights = [Capability::CheckpointRestore, Capability::SysAdmin];
+            if !rights.iter().any(|&right| me.has_in(&kernel.user_ns, right)) {
+                return Err(Errno::EPERM);
+            }
+        }
         self.path().map(Link::Jump)
     }
 
     fn text_from(&self, root: &Path) -> Option<Result<Vec<u8>, Errno>> {
+        if let Target::Mapping { start, end } = self.target {
+            return Some(self.mapping_text(start, end, root));
+        }
         Some(self.path().and_then(|path| {
             let text = d_path(&path, root);
             if text.len() < vfs::PATH_MAX { Ok(text) } else { Err(Errno::ENAMETOOLONG) }

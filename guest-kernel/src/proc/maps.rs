@@ -78,7 +78,7 @@ fn reader_root() -> Option<Path> {
 }
 
 /// The path that a mapping's line ends in, if it is a file's.
-fn file_text(area: &AreaSnapshot, root: Option<&Path>) -> Option<Vec<u8>> {
+pub(super) fn file_text(area: &AreaSnapshot, root: Option<&Path>) -> Option<Vec<u8>> {
     let backing = area.backing.as_ref()?.as_any();
     if backing.is::<SharedAnonymous>() {
         return Some(b"/dev/zero (deleted)".to_vec());

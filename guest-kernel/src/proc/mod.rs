@@ -8,22 +8,26 @@
 //! Source: Linux 6.12 fs/proc; proc(5).
 
 mod access;
+mod attr_dir;
 mod cpuinfo;
 mod fd_dir;
 mod id_maps;
 mod identity;
 mod links;
+mod map_files;
 mod maps;
 mod memory;
 mod mounts;
 mod net_dir;
 mod ns_dir;
 mod options;
+mod page_files;
 mod pid_dir;
 mod pid_files;
 mod pressure_dir;
 mod root_dir;
 mod root_files;
+mod settings;
 mod sys_dir;
 mod sys_table;
 mod sys_values;

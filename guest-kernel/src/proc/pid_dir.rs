@@ -10,8 +10,10 @@ use alloc::vec::Vec;
 use procfs_core::Errno;
 use procfs_core::pid::{ENTRIES, Entry as TableEntry, Kind, Node as What, Scope};
 
+use super::attr_dir::AttrDir;
 use super::fd_dir::{FdDir, FdInfoDir};
 use super::links::{Target, TaskLink};
+use super::map_files::MapFilesDir;
 use super::net_dir::NetDir;
 use super::ns_dir::NsDir;
 use super::pid_files::TaskFile;
@@ -98,6 +100,8 @@ impl Directory for PidDir {
             What::Task => return Ok(Arc::new(Dir(TaskDir(place)))),
             What::Fd => return Ok(Arc::new(Dir(FdDir(place)))),
             What::Fdinfo => return Ok(Arc::new(Dir(FdInfoDir(place)))),
+            What::MapFiles => return Ok(Arc::new(Dir(MapFilesDir(place)))),
+            What::Attr => return Ok(Arc::new(Dir(AttrDir(place)))),
             What::Ns => return Ok(Arc::new(Dir(NsDir(place)))),
             What::Net => return Ok(Arc::new(Dir(NetDir(place)))),
             What::Cwd => Target::Cwd,

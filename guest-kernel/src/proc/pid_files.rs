@@ -4,25 +4,25 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering::Relaxed;
 
 use procfs_core::Errno;
 use procfs_core::pid::cgroup::{self, Membership};
-use procfs_core::pid::{Entry, Gate, Node as What, comm, io, limits, oom, stat, statm, texts};
+use procfs_core::pid::{Entry, Gate, Node as What, comm, io, limits, oom, stat, statm, syscall, texts};
 use procfs_core::seq::{Record, SeqSource, Single};
 
 use super::maps::{MapsFile, MapsForm, rollup};
 use super::memory::{AuxvFile, CmdlineFile, EnvironFile, MemFile};
 use super::mounts::{MountsForm, open_mounts};
+use super::page_files::{ClearRefsWriter, PagemapFile};
 use super::pid_dir::{Place, number_of};
+use super::settings::{self, DumpFilterWriter, LoginUidWriter, TimensWriter, TimerslackWriter};
 use super::write::{CommWriter, OomWriter};
 use super::{MAGIC, TaskId, access, id_maps, view};
-use crate::cred::{Capability, Cred, IdKind};
+use crate::cred::{Cred, IdKind};
 use crate::fs::kernfs::{Attributes, Content, FileNode, Node, SeekRule, Small};
 use crate::task::{Task, current};
 use crate::vfs::{Access, FileKind, OpenFlags, permission};
-
-/// Nanoseconds by which the kernel may delay a task's timers (`DEFAULT_TIMER_SLACK`).
-const TIMER_SLACK_NS: u64 = 50_000;
 
 /// One file of a task.
 pub(super) struct TaskFile {
@@ -135,35 +135,63 @@ impl FileNode for TaskFile {
             What::OomAdj => self
                 .small(SeekRule::Unbounded, |task, out| oom::render_adj(view::oom_score_adj(task), out))
                 .with_writer(OomWriter { id, parse: oom::parse_adj, is_old_scale: true }),
-            What::Loginuid | What::Sessionid => {
-                self.small(SeekRule::BySize, |_, out| texts::render_audit_id(texts::AUDIT_UNSET, out))
+            What::Loginuid => {
+                let opener = cred.clone();
+                self.small(SeekRule::BySize, move |task, out| settings::render_login_uid(task, &opener, out))
+                    .with_writer(LoginUidWriter { id, opener: cred.clone() })
             }
-            What::Wchan => self.single(|_, out| {
-                // As Linux without symbols.
-                texts::render_wchan(None, out);
+            What::Sessionid => self.small(SeekRule::BySize, |task, out| settings::render_login_session(task, out)),
+            What::Wchan => self.single(|task, out| {
+                texts::render_wchan(view::wchan(task), out);
+                Ok(())
+            }),
+            What::Syscall => self.single(|task, out| {
+                access::check(task).map_err(|_| Errno::EPERM)?;
+                syscall::render(&view::syscall(task), out);
                 Ok(())
             }),
             What::Personality => self.single(|task, out| {
                 access::check(task).map_err(|_| Errno::EPERM)?;
-                texts::render_personality(0, out);
+                texts::render_personality(task.inherited.personality.load(Relaxed), out);
                 Ok(())
             }),
-            What::TimerslackNs => self.single(|task, out| {
-                if !core::ptr::eq(Arc::as_ptr(task), Arc::as_ptr(&current()))
-                    && !current().cred().has_in(&task.cred().user_ns, Capability::SysNice)
-                {
-                    return Err(Errno::EPERM);
-                }
-                texts::render_timerslack(TIMER_SLACK_NS, out);
+            What::TimerslackNs => self.single(settings::render_timerslack).with_writer(TimerslackWriter { id }),
+            What::CoredumpFilter => self
+                .small(SeekRule::BySize, |task, out| settings::render_dump_filter(task, out))
+                .with_writer(DumpFilterWriter { id }),
+            What::TimensOffsets => self
+                .single(|task, out| {
+                    settings::render_timens(task, out);
+                    Ok(())
+                })
+                .with_writer(TimensWriter { id, opener: cred.clone() }),
+            What::Schedstat => self.single(|task, out| {
+                view::render_schedstat(task, out);
                 Ok(())
             }),
+            What::Cpuset => self.single(|_, out| {
+                texts::render_cpuset(b"/", out);
+                Ok(())
+            }),
+            What::Timers => Content::records(TimersFile { id: self.place.id.clone() }),
+            What::ClearRefs => Content::write_only(ClearRefsWriter { id }),
+            What::Pagemap => Content::raw(PagemapFile::new(bound_mm()?, fs.kernel, cred)),
             What::Children => Content::records(ChildrenFile { place: self.place.clone() }),
             What::UidMap => id_maps::open_map(&id, IdKind::User, cred)?,
             What::GidMap => id_maps::open_map(&id, IdKind::Group, cred)?,
             What::ProjidMap => id_maps::open_map(&id, IdKind::Project, cred)?,
             What::Setgroups => id_maps::open_setgroups(&id, flags)?,
             // Directories and links are made by the directory.
-            What::Task | What::Fd | What::Fdinfo | What::Ns | What::Net | What::Cwd | What::Root | What::Exe => {
+            What::Task
+            | What::Fd
+            | What::Fdinfo
+            | What::MapFiles
+            | What::Ns
+            | What::Net
+            | What::Attr
+            | What::Cwd
+            | What::Root
+            | What::Exe => {
                 return Err(Errno::ENXIO);
             }
         })
@@ -192,6 +220,21 @@ impl<F: Fn(&Arc<Task>, &mut Vec<u8>) + Send> Small for SmallText<F> {
 
     fn seek_rule(&self) -> SeekRule {
         self.seek
+    }
+}
+
+/// `timers`: the POSIX timers of a process, of which there are none.
+struct TimersFile {
+    id: TaskId,
+}
+
+impl SeqSource for TimersFile {
+    fn begin(&mut self) -> Result<(), Errno> {
+        self.id.resolve().map(drop)
+    }
+
+    fn record(&mut self, _: &mut u64, _: &mut Vec<u8>) -> Result<Record, Errno> {
+        Ok(Record::End)
     }
 }
 

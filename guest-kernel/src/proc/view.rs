@@ -15,14 +15,18 @@ use procfs_core::pid::oom;
 use procfs_core::pid::stat::{Stat, StatMm};
 use procfs_core::pid::statm::Statm;
 use procfs_core::pid::status::{self, Capabilities, IndirectBranch, NsIds, Status, StatusMm, StoreBypass};
-use procfs_core::pid::{Scope, TaskState};
+use procfs_core::pid::syscall::Syscall;
+use procfs_core::pid::{Scope, TaskState, texts};
 
-use super::ProcFs;
+use super::{ProcFs, access};
 use crate::cred::UserNs;
 use crate::mm::MmSnapshot;
 use crate::phys::{self, PAGE_SIZE, page_ceil, page_floor};
+use crate::sched::{ThreadState, Wchan};
 use crate::signal::SigSet;
-use crate::task::{ExitState, GroupUsage, JobControl, ProcessGroup, Resource, Task, ThreadGroup};
+use crate::task::{
+    EntrySnapshot, ExitState, GroupUsage, JobControl, ProcessGroup, Resource, Task, ThreadGroup, current,
+};
 
 /// Nanoseconds of a clock tick that user space sees (`USER_HZ` 100).
 pub(super) const NS_PER_TICK: u64 = 10_000_000;
@@ -299,6 +303,33 @@ fn status_mm(mm: &MmSnapshot) -> StatusMm {
         is_thp_enabled: false,
         untag_mask: u64::MAX,
     }
+}
+
+/// `wchan`: where `task` sleeps, for a reader who may know it.
+pub(super) fn wchan(task: &Task) -> Option<&'static str> {
+    if !access::may_access(task) {
+        return None;
+    }
+    task.thread.wchan().map(Wchan::symbol)
+}
+
+/// `syscall`. The reader itself is in its call; another is only if it sleeps.
+pub(super) fn syscall(task: &Arc<Task>) -> Syscall {
+    if task.is_dead() {
+        return Syscall::ENDED;
+    }
+    if task.thread.state() == ThreadState::Running && !Arc::ptr_eq(task, &current()) {
+        return Syscall::Running;
+    }
+    let EntrySnapshot { number, args, stack_pointer, instruction_pointer } = task.entry.snapshot();
+    Syscall::InKernel { number, args, stack_pointer, instruction_pointer }
+}
+
+/// Renders `schedstat`.
+pub(super) fn render_schedstat(task: &Task, out: &mut Vec<u8>) {
+    let thread = &task.thread;
+    let (user_ns, system_ns) = task.cpu_times_ns();
+    texts::render_schedstat(user_ns + system_ns, thread.run_delay_ns.load(Relaxed), thread.runs.load(Relaxed), out);
 }
 
 /// `io`; nothing is read from or written to storage.

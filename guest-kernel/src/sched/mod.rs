@@ -11,6 +11,7 @@ mod scheduler;
 mod thread;
 pub mod timer;
 mod wait;
+mod wchan;
 
 pub use pressure::cpu_pressure;
 pub use scheduler::{
@@ -19,3 +20,4 @@ pub use scheduler::{
 };
 pub use thread::{Priority, Thread, ThreadState};
 pub use wait::{PollTable, WaitMode, WaitQueue, Wake};
+pub use wchan::Wchan;

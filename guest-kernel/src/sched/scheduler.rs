@@ -8,6 +8,7 @@ use super::pressure;
 use super::thread::{Priority, Thread, ThreadState};
 use super::timer;
 use super::wait::{WaitMode, Wake};
+use super::wchan::Wchan;
 use crate::platform;
 use crate::sync::{self, Mutex, Rank};
 use crate::time::monotonic_ns;
@@ -95,6 +96,7 @@ fn enqueue(thread: &Arc<Thread>) {
     if thread.swap_queued(true) {
         return;
     }
+    thread.stamp_queued();
     let mut queue = CPU.queue.lock();
     match thread.priority() {
         Priority::Kernel => queue.kernel.push_back(thread.clone()),
@@ -114,14 +116,15 @@ fn dequeue() -> Option<Arc<Thread>> {
     if CPU.waiting.fetch_sub(1, Relaxed) == 1 {
         pressure::end(monotonic_ns());
     }
+    next.account_run_delay();
     Some(next)
 }
 
-/// Sleeps until woken, a signal (as `mode` allows) or the deadline (monotonic ns).
+/// Sleeps at `place` until woken, a signal (as `mode` allows) or the deadline (monotonic ns).
 ///
 /// # Context
 /// May switch; no spinlock may be held.
-pub fn block(mode: WaitMode, deadline_ns: Option<u64>) -> Wake {
+pub fn block(place: Wchan, mode: WaitMode, deadline_ns: Option<u64>) -> Wake {
     let me = current();
     if mode.interrupted(&me) {
         return Wake::Signal;
@@ -131,6 +134,7 @@ pub fn block(mode: WaitMode, deadline_ns: Option<u64>) -> Wake {
         Some(deadline) => Some(timer::wake_at(deadline, me.clone())),
         None => None,
     };
+    me.set_wchan(place);
     let counts_as_load = mode != WaitMode::Interruptible && !me.is_kernel();
     me.set_state(match mode {
         WaitMode::Interruptible => ThreadState::Interruptible,

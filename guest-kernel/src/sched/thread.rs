@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 
 use spin::Once;
 
+use super::wchan::Wchan;
 use crate::phys::{AllocError, PhysAddr};
 use crate::platform::{KernelContext, UserContext, new_kernel_context};
 use crate::sync::{Mutex, Rank};
@@ -44,6 +45,8 @@ pub struct Thread {
     pub user: Mutex<Option<UserContext>>,
     root: AtomicU64,
     state: AtomicU8,
+    /// Where it sleeps, or slept last.
+    wchan: AtomicU8,
     queued: AtomicBool,
     /// A signal waits that interrupts a sleep.
     pub signal_pending: AtomicBool,
@@ -54,6 +57,11 @@ pub struct Thread {
     /// Nanoseconds of kernel mode.
     pub system_ns: AtomicU64,
     stamp_ns: AtomicU64,
+    queued_ns: AtomicU64,
+    /// Nanoseconds that it could have run and had to wait for the CPU.
+    pub run_delay_ns: AtomicU64,
+    /// How often it got the CPU.
+    pub runs: AtomicU64,
     /// Switches because it had to wait.
     pub voluntary_switches: AtomicU64,
     /// Switches because another had its turn.
@@ -84,12 +92,16 @@ impl Thread {
             user: Mutex::new(Rank::THREAD_USER, user),
             root: AtomicU64::new(0),
             state: AtomicU8::new(ThreadState::Uninterruptible as u8),
+            wchan: AtomicU8::new(u8::MAX),
             queued: AtomicBool::new(false),
             signal_pending: AtomicBool::new(false),
             kill_pending: AtomicBool::new(false),
             user_ns: AtomicU64::new(0),
             system_ns: AtomicU64::new(0),
             stamp_ns: AtomicU64::new(0),
+            queued_ns: AtomicU64::new(0),
+            run_delay_ns: AtomicU64::new(0),
+            runs: AtomicU64::new(0),
             voluntary_switches: AtomicU64::new(0),
             involuntary_switches: AtomicU64::new(0),
             priority,
@@ -138,6 +150,18 @@ impl Thread {
         self.state.store(state as u8, Relaxed);
     }
 
+    /// Where it sleeps; `None` for a thread that does not.
+    pub fn wchan(&self) -> Option<Wchan> {
+        match self.state() {
+            ThreadState::Running | ThreadState::Dead => None,
+            _ => Wchan::from_raw(self.wchan.load(Relaxed)),
+        }
+    }
+
+    pub(super) fn set_wchan(&self, place: Wchan) {
+        self.wchan.store(place.to_raw(), Relaxed);
+    }
+
     pub(super) fn swap_queued(&self, queued: bool) -> bool {
         self.queued.swap(queued, Relaxed)
     }
@@ -150,6 +174,18 @@ impl Thread {
     /// The object given to `set_owner`, while it lives.
     pub fn owner(&self) -> Option<Arc<dyn Any + Send + Sync>> {
         self.owner.get()?.upgrade()
+    }
+
+    /// Starts the clock of waiting for the CPU (`sched_info_enqueue()`).
+    pub(super) fn stamp_queued(&self) {
+        self.queued_ns.store(monotonic_ns(), Relaxed);
+    }
+
+    /// Books the wait for the CPU, which it has now (`sched_info_arrive()`).
+    pub(super) fn account_run_delay(&self) {
+        let waited_ns = monotonic_ns().saturating_sub(self.queued_ns.load(Relaxed));
+        self.run_delay_ns.fetch_add(waited_ns, Relaxed);
+        self.runs.fetch_add(1, Relaxed);
     }
 
     /// Starts the clock of kernel mode (thread switched in).

@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::scheduler::{block, current, wake};
 use super::thread::Thread;
+use super::wchan::Wchan;
 use crate::sync::{Mutex, Rank};
 
 /// What may end a sleep beside its event.
@@ -82,18 +83,25 @@ impl WaitQueue {
         self.waiters.lock().retain(|waiter| !Arc::ptr_eq(waiter, thread));
     }
 
-    /// Blocks until `ready` returns true, or as `mode` and `deadline_ns` (monotonic) allow.
+    /// Blocks until `ready` returns true, or as `mode` and `deadline_ns` (monotonic) allow; `place` is what `/proc` shows
+    /// meanwhile.
     ///
     /// # Context
     /// May switch; no spinlock may be held, and `ready` must not keep one.
-    pub fn wait(&self, mode: WaitMode, deadline_ns: Option<u64>, mut ready: impl FnMut() -> bool) -> Wake {
+    pub fn wait(
+        &self,
+        place: Wchan,
+        mode: WaitMode,
+        deadline_ns: Option<u64>,
+        mut ready: impl FnMut() -> bool,
+    ) -> Wake {
         loop {
             if ready() {
                 return Wake::Event;
             }
             let me = current();
             self.add(&me);
-            let wake = block(mode, deadline_ns);
+            let wake = block(place, mode, deadline_ns);
             self.remove(&me);
             match wake {
                 Wake::Event => {}
@@ -143,8 +151,8 @@ impl PollTable {
     ///
     /// # Context
     /// May switch; no spinlock may be held.
-    pub fn wait(&mut self, deadline_ns: Option<u64>) -> Wake {
-        let wake = block(WaitMode::Interruptible, deadline_ns);
+    pub fn wait(&mut self, place: Wchan, deadline_ns: Option<u64>) -> Wake {
+        let wake = block(place, WaitMode::Interruptible, deadline_ns);
         self.clear();
         wake
     }

@@ -99,6 +99,11 @@ impl core::default::Default for SigHandlers {
 }
 
 impl SigHandlers {
+    /// Every signal without effect, SIGKILL too: a kernel thread's (ignore_signals()).
+    pub fn all_ignored() -> Self {
+        SigHandlers([SigAction { handler: SIG_IGN, ..SigAction::default() }; Signal::COUNT])
+    }
+
     /// The action for `signal`.
     pub fn get(&self, signal: Signal) -> SigAction {
         self.0[signal.index()]

@@ -8,7 +8,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use super::action::{SA_NODEFER, SA_RESETHAND, SA_RESTART};
 use super::{Default, Disposition, SigAction, SigInfo, SigSet, Signal, frame, send};
 use crate::platform::UserContext;
-use crate::sched::WaitMode;
+use crate::sched::{WaitMode, Wchan};
 use crate::syscall::restart::Restart;
 use crate::task::{JobControl, Task, exit, real_timer};
 
@@ -153,8 +153,8 @@ fn stop(task: &Arc<Task>, signal: Signal) {
 
 fn wait_for_continue(task: &Arc<Task>) {
     let group = task.group.clone();
-    task.group
-        .continue_wait
-        .wait(WaitMode::Stopped, None, || !matches!(group.state.lock().job, JobControl::Stopped { .. }));
+    task.group.continue_wait.wait(Wchan::DoSignalStop, WaitMode::Stopped, None, || {
+        !matches!(group.state.lock().job, JobControl::Stopped { .. })
+    });
     send::recalculate(task);
 }

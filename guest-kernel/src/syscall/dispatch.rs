@@ -20,7 +20,6 @@ pub fn dispatch(task: &Arc<Task>, regs: &UserRegs) -> Option<Restart> {
         // The kernel heap grows without asking: what a call may take is freed before the call.
         crate::task::oom::out_of_memory(task);
     }
-    task.syscall.store(i32::try_from(number).unwrap_or(-1), Relaxed);
     let (result, restart) = match table::entry(number) {
         Some(call) => {
             let result = (call.handler)(task, &args);
@@ -32,7 +31,6 @@ pub fn dispatch(task: &Arc<Task>, regs: &UserRegs) -> Option<Restart> {
             (Err(Errno::ENOSYS), None)
         }
     };
-    task.syscall.store(-1, Relaxed);
     // Pages that copies brought in count as the caller's faults, as on Linux.
     if let Some(mm) = task.mm() {
         task.min_faults.fetch_add(mm.take_copy_faults(), Relaxed);

@@ -14,7 +14,7 @@ use super::poll::{Patience, timespec_patience, wait_for, with_mask};
 use super::{Args, SyscallResult, mm_of};
 use crate::fs::epoll::{self, Change, Interest};
 use crate::fs::eventfd;
-use crate::sched::PollTable;
+use crate::sched::{PollTable, Wchan};
 use crate::task::Task;
 use crate::vfs::{File, FileFeatures, OpenFlags};
 
@@ -84,7 +84,7 @@ fn wait(task: &Arc<Task>, args: &Args, patience: Patience) -> SyscallResult {
     let file = files_of(task)?.get_opened(args.int(0))?;
     let epoll = epoll::of(&file)?;
     let mut found = Vec::new();
-    wait_for(patience, |table| {
+    wait_for(Wchan::DoEpollWait, patience, |table| {
         let mut own = PollTable::new();
         found.clear();
         epoll.collect(max, &mut found, table.unwrap_or(&mut own))?;

@@ -11,7 +11,7 @@ use super::path::files_of;
 use super::signal::swap_mask;
 use super::{Args, SyscallResult, mm_of, read_timespec};
 use crate::mm::Mm;
-use crate::sched::{PollTable, Wake, cond_resched};
+use crate::sched::{PollTable, Wake, Wchan, cond_resched};
 use crate::signal::{SigSet, send};
 use crate::task::{Resource, Task};
 use crate::time::monotonic_ns;
@@ -49,6 +49,7 @@ impl Patience {
 
 /// Asks `look` until it counts something or the patience ends; `look` registers with the table it gets.
 pub(super) fn wait_for(
+    place: Wchan,
     patience: Patience,
     mut look: impl FnMut(Option<&mut PollTable>) -> Result<u64, Errno>,
 ) -> SyscallResult {
@@ -68,7 +69,7 @@ pub(super) fn wait_for(
         if count > 0 {
             return Ok(count);
         }
-        match table.wait(deadline) {
+        match table.wait(place, deadline) {
             Wake::Event => {}
             Wake::Timeout => return look(None),
             Wake::Signal => {
@@ -93,7 +94,7 @@ fn poll(task: &Arc<Task>, address: u64, count: u64, patience: Patience) -> Sysca
     entries.resize(len, 0);
     mm.copy_in(address, &mut entries)?;
     let files = files_of(task)?;
-    let result = wait_for(patience, |mut table| {
+    let result = wait_for(Wchan::PollScheduleTimeout, patience, |mut table| {
         let mut ready = 0;
         for entry in entries.chunks_exact_mut(POLLFD_BYTES) {
             let fd = i32::from_ne_bytes([entry[0], entry[1], entry[2], entry[3]]);
@@ -189,7 +190,7 @@ fn select(task: &Arc<Task>, count: i32, sets: [u64; 3], patience: Patience) -> S
         }
     }
     let mut found = asked.clone();
-    let result = wait_for(patience, |mut table| {
+    let result = wait_for(Wchan::PollScheduleTimeout, patience, |mut table| {
         let mut ready = 0;
         for fd in 0..count {
             let (index, bit) = (fd / BITS, 1_u64 << (fd % BITS));

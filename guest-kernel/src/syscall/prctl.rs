@@ -20,6 +20,8 @@ pub fn sys_prctl(task: &Arc<Task>, args: &Args) -> SyscallResult {
     const SET_DUMPABLE: i32 = 4;
     const SET_NAME: i32 = 15;
     const GET_NAME: i32 = 16;
+    const SET_TIMERSLACK: i32 = 29;
+    const GET_TIMERSLACK: i32 = 30;
     const SET_CHILD_SUBREAPER: i32 = 36;
     const GET_CHILD_SUBREAPER: i32 = 37;
     const SET_NO_NEW_PRIVS: i32 = 38;
@@ -67,6 +69,12 @@ pub fn sys_prctl(task: &Arc<Task>, args: &Args) -> SyscallResult {
             mm.copy_out(value, &bytes)?;
             Ok(0)
         }
+        SET_TIMERSLACK => {
+            // A negative number is the default, too.
+            task.inherited.set_timer_slack_ns(u64::try_from(value.cast_signed()).unwrap_or(0));
+            Ok(0)
+        }
+        GET_TIMERSLACK => Ok(task.inherited.timer_slack_ns.load(Relaxed)),
         SET_CHILD_SUBREAPER => {
             task.group.state.lock().is_subreaper = value != 0;
             Ok(0)
@@ -136,10 +144,12 @@ pub fn sys_arch_prctl(task: &Arc<Task>, args: &Args) -> SyscallResult {
     }
 }
 
-/// Only the personality of Linux is there; asking (0xffffffff) and setting it to 0 work.
-pub fn sys_personality(_: &Arc<Task>, args: &Args) -> SyscallResult {
-    match args.uint(0) {
-        0 | 0xffff_ffff => Ok(0),
-        _ => Err(Errno::EINVAL),
-    }
+/// Every value is kept, shown and handed down; only ADDR_NO_RANDOMIZE changes anything.
+pub fn sys_personality(task: &Arc<Task>, args: &Args) -> SyscallResult {
+    const ASK: u32 = u32::MAX;
+    let personality = &task.inherited.personality;
+    Ok(u64::from(match args.uint(0) {
+        ASK => personality.load(Relaxed),
+        new => personality.swap(new, Relaxed),
+    }))
 }

@@ -9,7 +9,7 @@ use procfs_core::Errno;
 use super::{Args, SyscallResult, mm_of, read_timespec};
 use crate::cred::Capability;
 use crate::pid::REAPER_NR;
-use crate::sched::{WaitMode, WaitQueue, Wake};
+use crate::sched::{WaitMode, WaitQueue, Wake, Wchan};
 use crate::signal::send::{self, Force};
 use crate::signal::{
     Origin, SI_KERNEL, SI_TKILL, SI_USER, SigAction, SigInfo, SigSet, Signal, on_alt_stack, sigreturn,
@@ -287,7 +287,7 @@ pub fn sys_rt_sigsuspend(task: &Arc<Task>, args: &Args) -> SyscallResult {
     }
     let set = read_sigset(task, args.word(0))?;
     swap_mask(task, set);
-    WaitQueue::new().wait(WaitMode::Interruptible, None, || false);
+    WaitQueue::new().wait(Wchan::Sigsuspend, WaitMode::Interruptible, None, || false);
     Err(Errno::EINTR)
 }
 
@@ -302,7 +302,7 @@ pub fn swap_mask(task: &Arc<Task>, set: SigSet) {
 }
 
 pub fn sys_pause(_: &Arc<Task>, _: &Args) -> SyscallResult {
-    WaitQueue::new().wait(WaitMode::Interruptible, None, || false);
+    WaitQueue::new().wait(Wchan::Pause, WaitMode::Interruptible, None, || false);
     Err(Errno::EINTR)
 }
 
@@ -335,7 +335,7 @@ pub fn sys_rt_sigtimedwait(task: &Arc<Task>, args: &Args) -> SyscallResult {
     }
     send::recalculate(task);
     let mut taken = None;
-    let wake = WaitQueue::new().wait(WaitMode::Interruptible, deadline, || {
+    let wake = WaitQueue::new().wait(Wchan::DoSigtimedwait, WaitMode::Interruptible, deadline, || {
         let not_wanted = SigSet(!set.0);
         taken = task.signals.lock().pending.pop(not_wanted);
         if taken.is_none() {

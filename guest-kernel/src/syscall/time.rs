@@ -8,7 +8,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use procfs_core::Errno;
 
 use super::{Args, SyscallResult, mm_of, read_pair, read_timespec, write_words};
-use crate::sched::{WaitMode, WaitQueue, Wake};
+use crate::sched::{WaitMode, WaitQueue, Wake, Wchan};
 use crate::task::{Task, real_timer};
 use crate::time::{monotonic_ns, realtime_ns};
 
@@ -95,7 +95,7 @@ pub fn sys_clock_nanosleep(task: &Arc<Task>, args: &Args) -> SyscallResult {
     }
     let base = if clock == REALTIME { now } else { monotonic_ns() };
     let deadline = monotonic_ns().saturating_add(ns.saturating_sub(base));
-    match WaitQueue::new().wait(WaitMode::Interruptible, Some(deadline), || false) {
+    match WaitQueue::new().wait(Wchan::HrtimerNanosleep, WaitMode::Interruptible, Some(deadline), || false) {
         Wake::Signal => Err(Errno::EINTR),
         _ => Ok(0),
     }
@@ -108,7 +108,8 @@ fn sleep_for(task: &Arc<Task>, ns: u64, remaining: u64) -> SyscallResult {
         0 => now.saturating_add(ns),
         left => left,
     };
-    if WaitQueue::new().wait(WaitMode::Interruptible, Some(deadline), || false) != Wake::Signal {
+    if WaitQueue::new().wait(Wchan::HrtimerNanosleep, WaitMode::Interruptible, Some(deadline), || false) != Wake::Signal
+    {
         return Ok(0);
     }
     let left = deadline.saturating_sub(monotonic_ns());

@@ -10,7 +10,8 @@ use procfs_core::Errno;
 
 use super::task_struct::{NewTask, VforkDone};
 use super::{
-    Comm, FsContext, NsProxy, ProcessGroup, Resource, Rlimits, Session, Task, TaskFlags, TaskSignals, ThreadGroup, run,
+    Comm, FsContext, Inherited, NsProxy, ProcessGroup, Resource, Rlimits, Session, Task, TaskFlags, TaskSignals,
+    ThreadGroup, run,
 };
 use crate::cred::{Capability, Cred, KUid};
 use crate::fd::FdTable;
@@ -18,7 +19,7 @@ use crate::kernel::Kernel;
 use crate::mm::{MmUser, TASK_SIZE};
 use crate::pid::Pid;
 use crate::platform::{self, UserContext};
-use crate::sched::{self, Priority, Thread, WaitMode};
+use crate::sched::{self, Priority, Thread, WaitMode, Wchan};
 use crate::signal::{SigHandlers, Signal};
 
 bitflags! {
@@ -115,6 +116,7 @@ pub fn clone(parent: &Arc<Task>, request: &CloneRequest) -> Result<i32, Errno> {
         mm_user_ns: parent.mm_user_ns(),
         signals: TaskSignals { blocked, alt_stack, ..TaskSignals::default() },
         flags: kept.union(TaskFlags::FORKNOEXEC),
+        inherited: parent.inherited.for_child(),
         vfork_done: vfork.clone(),
     }
     .build();
@@ -149,7 +151,7 @@ pub fn clone(parent: &Arc<Task>, request: &CloneRequest) -> Result<i32, Errno> {
     drop(child);
     if let Some(vfork) = vfork {
         // Linux waits killably: the child runs on the parent's stack.
-        vfork.queue.wait(WaitMode::Killable, None, || vfork.done.load(Relaxed));
+        vfork.queue.wait(Wchan::KernelClone, WaitMode::Killable, None, || vfork.done.load(Relaxed));
     }
     Ok(nr)
 }
@@ -312,6 +314,7 @@ pub fn first_process(kernel: &'static Kernel, first: FirstProcess) -> Result<Arc
         cred: Arc::new(first.cred),
         signals: TaskSignals { alt_stack: (0, 2, 0), ..TaskSignals::default() },
         flags: TaskFlags::RANDOMIZE,
+        inherited: Inherited::default(),
         vfork_done: None,
     }
     .build();

@@ -9,7 +9,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use procfs_core::Errno;
 
 use super::{Task, exit};
-use crate::sched::{self, WaitMode, Wake};
+use crate::sched::{self, WaitMode, Wake, Wchan};
 
 /// Ends the other threads of the process, waits for them, and makes `task` the leader.
 ///
@@ -34,7 +34,7 @@ pub(super) fn de_thread(task: &Arc<Task>) -> Result<(), Errno> {
         sched::wake(&other.thread);
     }
     let all_have_left = || group.threads().iter().all(|thread| !is_other(thread) || thread.has_left.load(Relaxed));
-    let wake = group.exec_wait.wait(WaitMode::Killable, None, all_have_left);
+    let wake = group.exec_wait.wait(Wchan::EndOtherThreads, WaitMode::Killable, None, all_have_left);
     group.state.lock().is_executing = false;
     if wake != Wake::Event {
         return Err(Errno::EAGAIN);

@@ -12,6 +12,7 @@ use procfs_core::Errno;
 
 use super::de_thread::de_thread;
 use super::elf::{Image, ImageSource};
+use super::inherited::{ADDR_NO_RANDOMIZE, CLEARED_ON_SETID, READ_IMPLIES_EXEC};
 use super::init_stack::{self, Arguments, AuxValues};
 use super::{Comm, Task, TaskFlags, exit};
 use crate::cred::{Cred, Executed, FsSharing, SetIds, UserNs};
@@ -47,6 +48,8 @@ pub struct Program {
     /// The user namespace that the address space belongs to: the caller's, or the nearest above it that has names for the
     /// owners of every part that the caller may execute but not read.
     pub mm_user_ns: Arc<UserNs>,
+    /// personality(2) from now on.
+    pub personality: u32,
 }
 
 /// What to execute.
@@ -61,6 +64,8 @@ pub struct Request<'a> {
     pub lookup: LookupFlags,
     /// Whether set-ID bits could be turned against the program by who shares its root.
     pub sharing: FsSharing,
+    /// personality(2) of the caller.
+    pub personality: u32,
 }
 
 /// Why a program does not run.
@@ -164,6 +169,8 @@ pub fn load(
     limits: &Limits,
 ) -> Result<Program, Failure> {
     let mut argv = request.argv;
+    // set_personality_64bit()
+    let mut personality = request.personality & !READ_IMPLIES_EXEC;
     let mut file = open_program(context, request.path, request.lookup, Role::Program)?;
     let mut shown = request.path.to_vec();
     let mut depth = 0;
@@ -200,7 +207,10 @@ pub fn load(
             mm_user_ns = namespace_knowing(mm_user_ns, &part.inode().metadata());
         }
     }
-    let entropy = entropy();
+    if is_secure {
+        personality &= !CLEARED_ON_SETID;
+    }
+    let entropy = if personality & ADDR_NO_RANDOMIZE == 0 { entropy() } else { Entropy::default() };
     let mm = Mm::new()?;
     mm.limit_areas(kernel.sysctls.max_map_count.clone());
     mm.set_stack_limit(limits.stack);
@@ -229,7 +239,14 @@ pub fn load(
     mm.set_dumpable(if is_plain { Dumpable::User } else { kernel.sysctls.dumpable_after_change() });
     drop(mm.set_exe(Some(file)));
     let name = request.path.rsplit(|&b| b == b'/').next().unwrap_or(request.path);
-    Ok(Program { mm, context: UserContext::new_user(loaded.start, stack), comm: Comm::new(name), cred, mm_user_ns })
+    Ok(Program {
+        mm,
+        context: UserContext::new_user(loaded.start, stack),
+        comm: Comm::new(name),
+        cred,
+        mm_user_ns,
+        personality,
+    })
 }
 
 fn entropy() -> Entropy {
@@ -294,7 +311,8 @@ pub fn execve(
     lookup.set(LookupFlags::FOLLOW, flags & AT_SYMLINK_NOFOLLOW == 0);
     lookup.set(LookupFlags::EMPTY, flags & AT_EMPTY_PATH != 0);
     let context = crate::syscall::path::context(task, dirfd, path)?;
-    let request = Request { path, argv, envp, lookup, sharing: fs_sharing(task) };
+    let personality = task.inherited.personality.load(Relaxed);
+    let request = Request { path, argv, envp, lookup, sharing: fs_sharing(task), personality };
     let program = match load(task.kernel, &context, request, &limits_of(task)) {
         Ok(program) => program,
         Err(Failure::Refused(errno)) => return Err(errno),
@@ -313,6 +331,10 @@ pub fn execve(
 }
 
 fn install(task: &Arc<Task>, program: Program) {
+    task.inherited.personality.store(program.personality, Relaxed);
+    if let Some(old) = task.mm() {
+        program.mm.set_dump_filter(old.dump_filter());
+    }
     let old = {
         let root = program.mm.root();
         let old = task.mm.lock().replace(program.mm);
@@ -344,7 +366,11 @@ fn install(task: &Arc<Task>, program: Program) {
     task.commit_cred(program.cred);
     task.set_comm(program.comm);
     task.clear_flags(TaskFlags::FORKNOEXEC);
-    task.set_flags(TaskFlags::RANDOMIZE);
+    if task.inherited.personality.load(Relaxed) & ADDR_NO_RANDOMIZE == 0 {
+        task.set_flags(TaskFlags::RANDOMIZE);
+    } else {
+        task.clear_flags(TaskFlags::RANDOMIZE);
+    }
     let mut state = task.group.state.lock();
     state.has_execed = true;
     state.exit_signal = Some(Signal::CHLD);

@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use procfs_core::Errno;
 
 use crate::mm::{Mm, MmUser};
-use crate::sched::{WaitMode, WaitQueue, Wake};
+use crate::sched::{WaitMode, WaitQueue, Wake, Wchan};
 use crate::sync::{Mutex, Rank};
 
 /// Every bit: the mask of the calls that have none.
@@ -67,7 +67,7 @@ impl Futexes {
         let woken = Arc::new((AtomicBool::new(false), WaitQueue::new()));
         let sleeper = Sleeper { mm: identity(mm.mm()), address, mask, woken: woken.clone() };
         self.0.lock().push_back(sleeper);
-        let wake = woken.1.wait(WaitMode::Interruptible, deadline_ns, || woken.0.load(Relaxed));
+        let wake = woken.1.wait(Wchan::FutexDoWait, WaitMode::Interruptible, deadline_ns, || woken.0.load(Relaxed));
         if wake != Wake::Event {
             self.0.lock().retain(|sleeper| !Arc::ptr_eq(&sleeper.woken, &woken));
         }

@@ -7,7 +7,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use procfs_core::Errno;
 
 use super::task_struct::{NewTask, current};
-use super::{Comm, FsContext, ProcessGroup, Rlimits, Session, Task, TaskFlags, TaskSignals, ThreadGroup};
+use super::{Comm, FsContext, Inherited, ProcessGroup, Rlimits, Session, Task, TaskFlags, TaskSignals, ThreadGroup};
 use crate::cred::Cred;
 use crate::fd::FdTable;
 use crate::kernel::Kernel;
@@ -27,9 +27,11 @@ pub fn spawn_kernel_thread(kernel: &'static Kernel, name: &str, root: Path, body
     let argument = Box::into_raw(Box::new(body)) as usize;
     let thread = Thread::new(Priority::Kernel, kernel_entry, argument, None).map_err(|_| Errno::ENOMEM)?;
     let pid = Pid::allocate(&kernel.pid_ns)?;
-    let pgrp = ProcessGroup::new(pid.clone(), Session::new(pid.clone()));
+    // As Linux's, which stay in the group and session of what booted.
+    let boot = Pid::of_boot(&kernel.pid_ns);
+    let pgrp = ProcessGroup::new(boot.clone(), Session::new(boot));
     let limits = Rlimits::initial(crate::phys::ram_stats().total_pages);
-    let group = ThreadGroup::new(kernel, pid.clone(), Weak::new(), pgrp, None, SigHandlers::default(), limits);
+    let group = ThreadGroup::new(kernel, pid.clone(), Weak::new(), pgrp, None, SigHandlers::all_ignored(), limits);
     let task = NewTask {
         kernel,
         thread,
@@ -42,8 +44,9 @@ pub fn spawn_kernel_thread(kernel: &'static Kernel, name: &str, root: Path, body
         nsproxy: kernel.nsproxy.clone(),
         cred: Arc::new(Cred::root(kernel.user_ns.clone())),
         mm_user_ns: kernel.user_ns.clone(),
-        signals: TaskSignals { blocked: crate::signal::SigSet(u64::MAX), ..TaskSignals::default() },
-        flags: TaskFlags::KTHREAD,
+        signals: TaskSignals::default(),
+        flags: TaskFlags::KTHREAD | TaskFlags::FORKNOEXEC,
+        inherited: Inherited::default(),
         vfork_done: None,
     }
     .build();
@@ -51,7 +54,6 @@ pub fn spawn_kernel_thread(kernel: &'static Kernel, name: &str, root: Path, body
     group.set_leader(Some(task.clone()));
     kernel.counters.forks.fetch_add(1, Relaxed);
     kernel.counters.tasks.fetch_add(1, Relaxed);
-    kernel.tasks.join(&group, &group.pgrp());
     kernel.tasks.insert(&task);
     sched::spawn(&task.thread);
     Ok(task)

@@ -13,7 +13,9 @@ pub mod exit;
 mod fs_context;
 pub mod futex;
 mod group;
+mod inherited;
 pub mod init_stack;
+mod kernel_entry;
 mod kthread;
 mod load;
 mod nsproxy;
@@ -29,6 +31,8 @@ pub mod wait;
 
 pub use fs_context::FsContext;
 pub use group::{ExitState, GroupState, GroupUsage, JobControl, ThreadGroup};
+pub use inherited::{AUDIT_UNSET, Inherited};
+pub use kernel_entry::{EntrySnapshot, KernelEntry};
 pub use kthread::spawn_kernel_thread;
 pub use load::{LoadAverage, PERIOD_NS as LOAD_PERIOD_NS};
 pub use nsproxy::NsProxy;

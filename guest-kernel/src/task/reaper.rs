@@ -10,7 +10,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use super::{ExitState, Task, ThreadGroup, exit};
 use crate::pid::{PidNs, REAPER_NR};
-use crate::sched::{WaitMode, WaitQueue, Wake};
+use crate::sched::{WaitMode, WaitQueue, Wake, Wchan};
 use crate::signal::send::{self, Force};
 use crate::signal::{Origin, SI_USER, SigAction, SigInfo, Signal};
 
@@ -118,7 +118,7 @@ fn wait_whatever_comes(task: &Task, queue: &WaitQueue, mut ready: impl FnMut() -
     loop {
         task.thread.signal_pending.store(false, Relaxed);
         task.thread.kill_pending.store(false, Relaxed);
-        if queue.wait(WaitMode::Interruptible, None, &mut ready) == Wake::Event {
+        if queue.wait(Wchan::ZapPidNsProcesses, WaitMode::Interruptible, None, &mut ready) == Wake::Event {
             return;
         }
     }

@@ -52,6 +52,7 @@ fn enter(task: &Arc<Task>) -> Option<Restart> {
     let context = user.as_mut().expect("a user task has a user context");
     let trap = platform::enter_user(context);
     task.thread.account_user();
+    task.entry.note(&context.regs);
     match trap {
         Trap::Syscall => {
             let regs = context.regs;

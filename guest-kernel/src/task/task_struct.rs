@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use super::{FsContext, NsProxy, ProcessGroup, ThreadGroup};
+use super::{FsContext, Inherited, KernelEntry, NsProxy, ProcessGroup, ThreadGroup};
 use crate::cred::{Cred, RootDirectory, UserNs};
 use crate::fd::FdTable;
 use crate::kernel::Kernel;
@@ -128,8 +128,10 @@ pub struct Task {
     pub(super) exit_requested: AtomicBool,
     /// It has ended and does not come back into the family; what follows is its stack's end.
     pub(super) has_left: AtomicBool,
-    /// Its system call, while in one: number, or -1.
-    pub syscall: AtomicI32,
+    /// What it came into the kernel with.
+    pub entry: KernelEntry,
+    /// Who it acts for, and the like.
+    pub inherited: Inherited,
 }
 
 /// What a vfork parent waits for.
@@ -188,6 +190,7 @@ pub(super) struct NewTask {
     pub(super) mm_user_ns: Arc<UserNs>,
     pub(super) signals: TaskSignals,
     pub(super) flags: TaskFlags,
+    pub(super) inherited: Inherited,
     pub(super) vfork_done: Option<Arc<VforkDone>>,
 }
 
@@ -222,7 +225,8 @@ impl NewTask {
             parent_death_signal: AtomicU32::new(0),
             exit_requested: AtomicBool::new(false),
             has_left: AtomicBool::new(false),
-            syscall: AtomicI32::new(-1),
+            entry: KernelEntry::default(),
+            inherited: self.inherited,
         });
         let weak: alloc::sync::Weak<Task> = Arc::downgrade(&task);
         task.thread.set_owner(weak);
@@ -273,6 +277,11 @@ impl Task {
     /// Whether it is its process's first thread.
     pub fn is_leader(&self) -> bool {
         Arc::ptr_eq(&self.pid.lock(), &self.group.pid)
+    }
+
+    /// Whether it still runs on its parent's memory, which waits for it (vfork).
+    pub fn is_in_vfork(&self) -> bool {
+        self.vfork_done.lock().is_some()
     }
 
     /// Whether it never runs user code.

@@ -8,7 +8,7 @@ use bitflags::bitflags;
 use procfs_core::Errno;
 
 use super::{ExitState, GroupUsage, JobControl, ProcessGroup, Task, ThreadGroup, exit};
-use crate::sched::{WaitMode, Wake};
+use crate::sched::{WaitMode, Wake, Wchan};
 use crate::signal::Signal;
 
 bitflags! {
@@ -56,7 +56,7 @@ pub struct Waited {
 pub fn wait(task: &Arc<Task>, which: Which, options: WaitOptions) -> Result<Option<Waited>, Errno> {
     let group = task.group.clone();
     let mut outcome = Ok(None);
-    let wake = group.child_wait.wait(WaitMode::Interruptible, None, || {
+    let wake = group.child_wait.wait(Wchan::DoWait, WaitMode::Interruptible, None, || {
         outcome = look(task, &which, options);
         options.contains(WaitOptions::NOHANG) || !matches!(outcome, Ok(None))
     });

@@ -12,7 +12,7 @@ use super::termios::{Local, TERMIOS_BYTES, Termios};
 use super::{HVC0, Tty, WindowSize};
 use crate::cred::Cred;
 use crate::mm::{IoDst, IoSrc, Mm};
-use crate::sched::{PollTable, WaitMode, Wake};
+use crate::sched::{PollTable, WaitMode, Wake, Wchan};
 use crate::signal::Signal;
 use crate::task;
 use crate::time::monotonic_ns;
@@ -60,7 +60,7 @@ impl FileOps for TtyFile {
         if file.is_nonblocking() && !ready() {
             return Err(Errno::EAGAIN);
         }
-        match tty.readable.wait(WaitMode::Interruptible, deadline, ready) {
+        match tty.readable.wait(Wchan::WaitWoken, WaitMode::Interruptible, deadline, ready) {
             Wake::Event => {}
             Wake::Timeout => return Ok(0),
             Wake::Signal => return Err(Errno::EINTR),

@@ -105,6 +105,12 @@ pub const fn fd_link_mode(is_readable: bool, is_writable: bool) -> u16 {
     (if is_readable { 0o500 } else { 0 }) | (if is_writable { 0o300 } else { 0 })
 }
 
+/// Permission bits of `/proc/PID/map_files/START-END`: owner read and write as the mapped file was opened for.
+#[must_use]
+pub const fn map_link_mode(is_readable: bool, is_writable: bool) -> u16 {
+    (if is_readable { 0o400 } else { 0 }) | (if is_writable { 0o200 } else { 0 })
+}
+
 #[cfg(test)]
 mod tests {
     use super::{NsLink, fd_link_mode, render_ns};

@@ -15,14 +15,18 @@ pub mod id_map;
 pub mod io;
 pub mod limits;
 pub mod links;
+pub mod map_files;
 pub mod maps;
 pub mod mounts;
 pub mod oom;
+pub mod pagemap;
+pub mod settings;
 pub mod smaps;
 pub mod stat;
 pub mod state;
 pub mod statm;
 pub mod status;
+pub mod syscall;
 pub mod texts;
 
 pub use comm::Comm;

@@ -1,4 +1,5 @@
-//! The small files of `/proc/PID`: `children`, `loginuid`, `personality`, `sessionid`, `timerslack_ns`, `wchan`.
+//! The small files of `/proc/PID`: `children`, `cpuset`, `loginuid`, `personality`, `schedstat`, `sessionid`,
+//! `timerslack_ns`, `wchan`.
 //!
 //! Source: Linux 6.12 fs/proc/base.c, fs/proc/array.c children_seq_show().
 
@@ -30,6 +31,20 @@ pub fn render_timerslack<S: Sink + ?Sized>(slack_ns: u64, out: &mut S) {
     out.put_byte(b'\n');
 }
 
+/// Renders `schedstat`: nanoseconds on the processor, nanoseconds waiting for it, how often it got it.
+pub fn render_schedstat<S: Sink + ?Sized>(run_ns: u64, wait_ns: u64, runs: u64, out: &mut S) {
+    for (number, end) in [(run_ns, b' '), (wait_ns, b' '), (runs, b'\n')] {
+        out.put_u64(number);
+        out.put_byte(end);
+    }
+}
+
+/// Renders `cpuset`: the path of the task's group.
+pub fn render_cpuset<S: Sink + ?Sized>(path: &[u8], out: &mut S) {
+    out.put(path);
+    out.put_byte(b'\n');
+}
+
 /// Renders `wchan`: the function that the task waits in, or `0` if it runs, is gone, or may not be looked at.
 pub fn render_wchan<S: Sink + ?Sized>(function: Option<&str>, out: &mut S) {
     out.put_str(function.unwrap_or("0"));
@@ -48,6 +63,8 @@ mod tests {
         super::render_wchan(None, &mut out);
         super::render_personality(0x40000, &mut out);
         super::render_timerslack(50000, &mut out);
-        assert_eq!(out, b"7 5 4294967295000040000\n50000\n");
+        super::render_schedstat(7_293_217, 223_852, 28, &mut out);
+        super::render_cpuset(b"/", &mut out);
+        assert_eq!(out, b"7 5 4294967295000040000\n50000\n7293217 223852 28\n/\n");
     }
 }

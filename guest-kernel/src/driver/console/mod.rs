@@ -20,7 +20,7 @@ use virtio_drivers::transport::{DeviceType, Transport};
 
 use crate::driver::virtio::{BufferQueue, Device, windows};
 use crate::platform;
-use crate::sched::{WaitMode, WaitQueue};
+use crate::sched::{WaitMode, WaitQueue, Wchan};
 use crate::sync::{Mutex, Rank};
 use crate::time::monotonic_ns;
 use control::Control;
@@ -117,7 +117,7 @@ impl Console {
     /// May switch.
     pub fn named_port(&self, name: &[u8], deadline_ns: u64) -> Option<&Arc<Port>> {
         let find = || self.ports.iter().find(|port| port.has_name(name) && port.is_host_open());
-        self.changed.wait(WaitMode::Interruptible, Some(deadline_ns), || find().is_some());
+        self.changed.wait(Wchan::NamedPort, WaitMode::Interruptible, Some(deadline_ns), || find().is_some());
         find()
     }
 

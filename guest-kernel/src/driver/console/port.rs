@@ -10,7 +10,7 @@ use procfs_core::Errno;
 
 use super::{input_queue, queue_pair};
 use crate::driver::virtio::{BufferQueue, Device};
-use crate::sched::{WaitMode, WaitQueue, Wake};
+use crate::sched::{WaitMode, WaitQueue, Wake, Wchan};
 use crate::sync::{Mutex, Rank};
 
 /// Bytes of one buffer.
@@ -199,7 +199,7 @@ impl Port {
         if nonblocking && !self.is_readable() {
             return Err(Errno::EAGAIN);
         }
-        if self.readable.wait(WaitMode::Interruptible, None, || self.is_readable()) != Wake::Event {
+        if self.readable.wait(Wchan::PortRead, WaitMode::Interruptible, None, || self.is_readable()) != Wake::Event {
             return Err(Errno::EINTR);
         }
         let taken = {
@@ -288,7 +288,7 @@ impl Port {
 
     fn wait_writable(&self) -> Result<(), Errno> {
         self.output_queue.lock().set_interrupts(true);
-        let wake = self.writable.wait(WaitMode::Interruptible, None, || self.is_writable());
+        let wake = self.writable.wait(Wchan::PortWrite, WaitMode::Interruptible, None, || self.is_writable());
         self.output_queue.lock().set_interrupts(false);
         if wake == Wake::Event { Ok(()) } else { Err(Errno::EINTR) }
     }

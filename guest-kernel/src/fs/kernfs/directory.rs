@@ -15,13 +15,20 @@ use crate::vfs::{
     SetAttr, StatFs,
 };
 
-/// The name of an entry, without an allocation.
+/// The name of an entry, made where it is needed.
 #[derive(Clone, Copy, Debug)]
 pub enum Name {
     /// One that the kernel knows beforehand.
     Static(&'static str),
     /// A number in decimal.
     Number(u32),
+    /// Two addresses in hexadecimal.
+    Addresses {
+        /// The lower.
+        start: u64,
+        /// The upper.
+        end: u64,
+    },
 }
 
 /// One entry of a listing.
@@ -132,9 +139,14 @@ impl<T: Directory> FileOps for OpenDir<T> {
         while let Some(entry) = dir.entry_from(*pos)? {
             let Entry { ino, kind, name, next_offset } = entry;
             let mut digits = itoa::Buffer::new();
+            let addresses;
             let name = match name {
                 Name::Static(name) => name.as_bytes(),
                 Name::Number(number) => digits.format(number).as_bytes(),
+                Name::Addresses { start, end } => {
+                    addresses = alloc::format!("{start:x}-{end:x}");
+                    addresses.as_bytes()
+                }
             };
             if !emit(DirEntry { ino, next_offset, kind, name }) {
                 return Ok(());

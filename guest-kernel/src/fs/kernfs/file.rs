@@ -141,6 +141,11 @@ impl Content {
         Self::only(Reader::Small(Box::new(small)))
     }
 
+    /// Nothing to read, only writes.
+    pub fn write_only(writer: impl Writer + 'static) -> Self {
+        Self::only(Reader::None).with_writer(writer)
+    }
+
     fn only(reader: Reader) -> Self {
         Self { reader, writer: None, poll: None }
     }
