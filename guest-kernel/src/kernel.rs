@@ -8,6 +8,7 @@ use crate::cred::UserNs;
 use crate::ns::{InitialNs, Inums};
 use crate::pid::PidNs;
 use crate::platform::CpuFacts;
+use crate::signal::QueuedSignals;
 use crate::sync::{Mutex, Rank};
 use crate::task::futex::Futexes;
 use crate::task::{LoadAverage, NsProxy, TaskTable, ThreadGroup};
@@ -56,6 +57,8 @@ pub struct Kernel {
     pub nsproxy: Arc<NsProxy>,
     /// Counters of the whole kernel.
     pub counters: Counters,
+    /// How many signals wait for each user.
+    pub queued_signals: QueuedSignals,
     /// The load average.
     pub load: Mutex<LoadAverage>,
     /// The process whose end ends the VM.
@@ -104,6 +107,7 @@ impl Kernel {
             ns_inums,
             nsproxy,
             counters: Counters::default(),
+            queued_signals: QueuedSignals::new(),
             load: Mutex::new(Rank::LOAD, LoadAverage::default()),
             init: Mutex::new(Rank::INIT, None),
             command_line,

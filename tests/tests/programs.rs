@@ -18,6 +18,9 @@ fn main() -> ExitCode {
             files_of_a_process_follow_its_life,
             where_a_process_waits_has_linuxs_name,
             small_files_take_and_hand_down_what_linux_does,
+            pages_are_marked_counted_and_reached_as_on_linux,
+            entries_of_a_process_are_linuxs_in_name_mode_and_owner,
+            queued_signals_count_for_their_user,
             links_and_inodes_of_proc_are_linuxs,
             reads_by_offset_follow_the_rules_of_each_file,
             files_of_records_are_read_and_sought_as_linuxs,
@@ -90,6 +93,18 @@ fn where_a_process_waits_has_linuxs_name() {
 
 fn small_files_take_and_hand_down_what_linux_does() {
     same_on_both("settings");
+}
+
+fn pages_are_marked_counted_and_reached_as_on_linux() {
+    same_on_both("pages");
+}
+
+fn entries_of_a_process_are_linuxs_in_name_mode_and_owner() {
+    same_on_both("entries");
+}
+
+fn queued_signals_count_for_their_user() {
+    same_on_both("queued");
 }
 
 fn links_and_inodes_of_proc_are_linuxs() {

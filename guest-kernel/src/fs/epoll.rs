@@ -263,6 +263,8 @@ impl FileOps for EpollFile {
         for watch in self.0.snapshot().unwrap_or_default() {
             let Some(file) = watch.file.upgrade() else { continue };
             let Interest { events, data } = watch.interest;
+            // Asked for or not, these are waited for (ep_insert()).
+            let events = events | sys::EPOLLERR | sys::EPOLLHUP;
             let (pos, ino) = (file.pos(), file.inode().metadata().ino);
             let device = file.path().mount.super_block.dev;
             // MKDEV(): the kernel's own form, not that of stat(2).

@@ -225,7 +225,7 @@ impl State {
     fn count_area(&self, area: &Vma, start: u64, end: u64, counts: &mut PageCounts) {
         let is_shmem = area.backing.as_ref().is_some_and(|backing| backing.is_shmem());
         self.tables.for_each(start, end, |_, entry| {
-            if entry.owner() == Owner::Zero || !entry.is_present() {
+            if entry.owner() == Owner::Zero {
                 return;
             }
             let map_count = u64::from(entry.frame().map_count()).max(1);

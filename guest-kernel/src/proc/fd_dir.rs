@@ -17,7 +17,7 @@ use crate::cred::Cred;
 use crate::fd::FdTable;
 use crate::fs::kernfs::{Attributes, Content, Directory, Entry, File, FileNode, Name, Node, Symlink};
 use crate::task::current;
-use crate::vfs::{Access, FileKind, Inode, OpenFlags, permission};
+use crate::vfs::{Access, FileKind, Inode, Metadata, OpenFlags, permission};
 
 /// The numbers of the entries, for inode numbers; those of the table are below.
 const FD_ENTRIES: u64 = 1 << 30;
@@ -51,6 +51,18 @@ fn find(place: &Place, name: &[u8]) -> Result<i32, Errno> {
     if is_open(place, fd) { Ok(fd) } else { Err(Errno::ENOENT) }
 }
 
+/// What the mode allows, and everything to the thread group itself (proc_fd_permission()).
+pub(super) fn mode_or_same_group(place: &Place, metadata: &Metadata, cred: &Cred, mask: Access) -> Result<(), Errno> {
+    let by_mode = permission::generic_permission(metadata, cred, mask);
+    if by_mode.is_err()
+        && let Some(task) = place.id.task()
+        && Arc::ptr_eq(&task.group, &current().group)
+    {
+        return Ok(());
+    }
+    by_mode
+}
+
 /// `/proc/PID/fd`.
 pub(super) struct FdDir(pub(super) Place);
 
@@ -71,14 +83,7 @@ impl Node for FdDir {
     }
 
     fn permission(&self, kind: FileKind, cred: &Cred, mask: Access) -> Result<(), Errno> {
-        let by_mode = permission::generic_permission(&self.attributes().metadata(kind), cred, mask);
-        if by_mode.is_err()
-            && let Some(task) = self.0.id.task()
-            && Arc::ptr_eq(&task.group, &current().group)
-        {
-            return Ok(());
-        }
-        by_mode
+        mode_or_same_group(&self.0, &self.attributes().metadata(kind), cred, mask)
     }
 
     fn magic(&self) -> u32 {

@@ -9,14 +9,16 @@ use procfs_core::Errno;
 use procfs_core::pid::Node as What;
 use procfs_core::pid::map_files::parse_name;
 
+use super::fd_dir::mode_or_same_group;
 use super::links::{Target, TaskLink};
 use super::pid_dir::{Place, number_of_dir};
 use super::{MAGIC, access};
+use crate::cred::Cred;
 use crate::fs::kernfs::{Attributes, Directory, Entry, Name, Node, Symlink};
 use crate::mm::{AreaSnapshot, Mm, SharedAnonymous};
 use crate::phys::PAGE_SIZE;
 use crate::task::Task;
-use crate::vfs::{File, FileKind, Inode};
+use crate::vfs::{Access, File, FileKind, Inode};
 
 /// The numbers of the entries, for inode numbers.
 const MAP_ENTRIES: u64 = 1 << 40;
@@ -67,6 +69,10 @@ impl Node for MapFilesDir {
 
     fn is_gone(&self) -> bool {
         self.0.id.task().is_none()
+    }
+
+    fn permission(&self, kind: FileKind, cred: &Cred, mask: Access) -> Result<(), Errno> {
+        mode_or_same_group(&self.0, &self.attributes().metadata(kind), cred, mask)
     }
 
     fn magic(&self) -> u32 {

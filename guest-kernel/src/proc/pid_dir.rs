@@ -80,6 +80,10 @@ impl Node for PidDir {
     }
 
     fn permission(&self, kind: FileKind, cred: &Cred, mask: Access) -> Result<(), Errno> {
+        // It is immutable (proc_pid_instantiate()): not even root may take a name away.
+        if mask.contains(Access::WRITE) {
+            return Err(Errno::EPERM);
+        }
         if self.0.scope == Scope::Pid {
             self.0.fs.options.check_entry(&*self.0.id.resolve()?)?;
         }

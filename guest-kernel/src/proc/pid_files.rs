@@ -173,7 +173,10 @@ impl FileNode for TaskFile {
                 texts::render_cpuset(b"/", out);
                 Ok(())
             }),
-            What::Timers => Content::records(TimersFile { id: self.place.id.clone() }),
+            What::Timers => {
+                access::check(&*id.resolve()?)?;
+                Content::records(TimersFile { id })
+            }
             What::ClearRefs => Content::write_only(ClearRefsWriter { id }),
             What::Pagemap => Content::raw(PagemapFile::new(bound_mm()?, fs.kernel, cred)),
             What::Children => Content::records(ChildrenFile { place: self.place.clone() }),

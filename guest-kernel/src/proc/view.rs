@@ -82,7 +82,6 @@ impl Family {
 struct Signals {
     pending: SigSet,
     shared_pending: SigSet,
-    queued: usize,
     blocked: SigSet,
     ignored: SigSet,
     caught: SigSet,
@@ -90,18 +89,15 @@ struct Signals {
 
 impl Signals {
     fn of(task: &Task) -> Self {
-        let (pending, own, blocked) = {
+        let (pending, blocked) = {
             let signals = task.signals.lock();
-            (signals.pending.set(), signals.pending.len(), signals.blocked)
+            (signals.pending.set(), signals.blocked)
         };
-        let (shared_pending, shared) = {
-            let pending = task.group.pending.lock();
-            (pending.set(), pending.len())
-        };
+        let shared_pending = task.group.pending.lock().set();
         let handlers = task.group.handlers.lock();
         let (ignored, caught) = (handlers.ignored(), handlers.caught());
         drop(handlers);
-        Self { pending, shared_pending, queued: own + shared, blocked, ignored, caught }
+        Self { pending, shared_pending, blocked, ignored, caught }
     }
 }
 
@@ -252,8 +248,7 @@ pub(super) fn render_status(fs: &ProcFs, task: &Task, viewer: &UserNs, out: &mut
         is_kthread: task.is_kernel_thread(),
         mm: mm_snapshot(task).map(|mm| status_mm(&mm)),
         threads: threads_of(group),
-        // Of this process; Linux counts all of the user's.
-        queued_signals: u32::try_from(signals.queued).unwrap_or(u32::MAX),
+        queued_signals: u32::try_from(task.kernel.queued_signals.waiting(cred.uid)).unwrap_or(u32::MAX),
         queued_signals_limit: group.limits.lock().get(Resource::Sigpending).soft,
         pending: signals.pending.0,
         shared_pending: signals.shared_pending.0,
@@ -349,7 +344,11 @@ pub(super) fn limits(task: &Task) -> Limits {
 
 /// `oom_score`.
 pub(super) fn oom_score(task: &Task) -> u64 {
-    let Some(mm) = mm_snapshot(task).filter(|_| !task.group.is_init()) else { return 0 };
+    // What still runs on its parent's memory would free none.
+    if task.group.is_init() || task.is_in_vfork() {
+        return 0;
+    }
+    let Some(mm) = task.group.threads().iter().find_map(|thread| mm_snapshot(thread)) else { return 0 };
     let used = mm.usage.rss_pages() + mm.usage.table_bytes / PAGE_SIZE;
     oom::score(used, phys::ram_stats().total_pages, oom_score_adj(task))
 }

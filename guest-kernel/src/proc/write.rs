@@ -67,10 +67,14 @@ impl Writer for OomWriter {
         };
         set(group);
         // Other processes in the same memory die with this one, so they have its value.
-        if let Some(mm) = task.mm() {
+        let own = group.threads().iter().find_map(|thread| thread.mm());
+        if let Some(mm) = own.filter(|_| !task.is_in_vfork()) {
             for other in group.kernel.tasks.groups(&group.kernel.pid_ns) {
-                let shares = other.threads().iter().find_map(|thread| thread.mm());
-                if !other.is_init() && shares.is_some_and(|shared| Arc::ptr_eq(shared.mm(), mm.mm())) {
+                let threads = other.threads();
+                // A child of vfork has what its parent gave it, and no memory of its own yet.
+                let is_spared = other.is_init() || threads.iter().any(|thread| thread.is_in_vfork());
+                let shared = threads.iter().find_map(|thread| thread.mm());
+                if !is_spared && shared.is_some_and(|shared| Arc::ptr_eq(shared.mm(), mm.mm())) {
                     set(&other);
                 }
             }

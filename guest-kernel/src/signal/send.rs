@@ -5,7 +5,7 @@
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering::Relaxed;
 
-use super::{Default, Disposition, Origin, SigInfo, SigSet, Signal};
+use super::{Default, Disposition, Origin, Pushed, SigInfo, SigSet, Signal, UserAccount};
 use crate::sched;
 use crate::task::{ExitState, JobControl, Resource, Task, ThreadGroup};
 
@@ -20,32 +20,45 @@ pub enum Force {
     Terminal,
 }
 
+/// Whose queue a signal to `task` fills.
+fn account_of(task: &Task) -> UserAccount {
+    task.kernel.queued_signals.of(task.cred().uid)
+}
+
 /// Sends `info` to a process as a whole.
-pub fn to_group(group: &Arc<ThreadGroup>, info: SigInfo, force: Force) {
-    if !matches!(group.state.lock().exit, ExitState::Alive) {
-        return;
-    }
-    let blocked = group.leader().map_or(SigSet::EMPTY, |leader| leader.signals.lock().all_blocked());
+pub fn to_group(group: &Arc<ThreadGroup>, info: SigInfo, force: Force) -> Pushed {
+    let Some(leader) = group.leader().filter(|_| matches!(group.state.lock().exit, ExitState::Alive)) else {
+        return Pushed::Waits;
+    };
+    let blocked = leader.signals.lock().all_blocked();
     if !prepare(group, &info, blocked, force) {
-        return;
+        return Pushed::Waits;
     }
     let limit = group.limits.lock().get(Resource::Sigpending).soft;
-    group.pending.lock().push(info, usize::try_from(limit).unwrap_or(usize::MAX));
-    complete(group, None, info.signal);
+    let account = account_of(&leader);
+    let pushed = group.pending.lock().push(info, &account, usize::try_from(limit).unwrap_or(usize::MAX));
+    if pushed == Pushed::Waits {
+        complete(group, None, info.signal);
+    }
+    pushed
 }
 
 /// Sends `info` to one thread.
-pub fn to_task(task: &Arc<Task>, info: SigInfo, force: Force) {
+pub fn to_task(task: &Arc<Task>, info: SigInfo, force: Force) -> Pushed {
     if task.is_dead() {
-        return;
+        return Pushed::Waits;
     }
     let blocked = task.signals.lock().all_blocked();
     if !prepare(&task.group, &info, blocked, force) {
-        return;
+        return Pushed::Waits;
     }
     let limit = task.group.limits.lock().get(Resource::Sigpending).soft;
-    task.signals.lock().pending.push(info, usize::try_from(limit).unwrap_or(usize::MAX));
-    complete(&task.group, Some(task), info.signal);
+    let account = account_of(task);
+    let pushed = task.signals.lock().pending.push(info, &account, usize::try_from(limit).unwrap_or(usize::MAX));
+    if pushed == Pushed::Waits {
+        complete(&task.group, Some(task), info.signal);
+    }
+    pushed
 }
 
 /// A fault of the running instruction: it is delivered even when blocked or ignored, which then kills.
@@ -68,7 +81,8 @@ pub fn fault(task: &Arc<Task>, signal: Signal, code: i32, address: u64) {
         }
     }
     let info = SigInfo { signal, origin: Origin::Fault { code, address } };
-    task.signals.lock().pending.push(info, usize::MAX);
+    let account = account_of(task);
+    task.signals.lock().pending.push(info, &account, usize::MAX);
     task.thread.signal_pending.store(true, Relaxed);
 }
 

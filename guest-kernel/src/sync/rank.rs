@@ -35,6 +35,8 @@ impl Rank {
     pub const GROUP_SIGNALS: Rank = Rank(1_090);
     /// Signals and mask of a thread.
     pub const TASK_SIGNALS: Rank = Rank(1_100);
+    /// How many signals wait for each user.
+    pub const QUEUED_SIGNALS: Rank = Rank(1_105);
     /// Host and domain name.
     pub const UTS: Rank = Rank(1_110);
     /// The load average.

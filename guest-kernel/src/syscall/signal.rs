@@ -12,7 +12,7 @@ use crate::pid::REAPER_NR;
 use crate::sched::{WaitMode, WaitQueue, Wake, Wchan};
 use crate::signal::send::{self, Force};
 use crate::signal::{
-    Origin, SI_KERNEL, SI_TKILL, SI_USER, SigAction, SigInfo, SigSet, Signal, on_alt_stack, sigreturn,
+    Origin, Pushed, SI_KERNEL, SI_TKILL, SI_USER, SigAction, SigInfo, SigSet, Signal, on_alt_stack, sigreturn,
 };
 use crate::task::{Task, real_timer};
 use crate::time::monotonic_ns;
@@ -75,7 +75,9 @@ fn to_process(
 ) -> Result<(), Errno> {
     if let Some(signal) = check(task, target, raw)? {
         let (info, force) = as_seen_by(task, target, info(signal));
-        send::to_group(&target.group, info, force);
+        if send::to_group(&target.group, info, force) == Pushed::OverLimit {
+            return Err(Errno::EAGAIN);
+        }
     }
     Ok(())
 }
@@ -142,7 +144,9 @@ fn to_thread(
     }
     if let Some(signal) = check(task, &target, raw)? {
         let (info, force) = as_seen_by(task, &target, info(signal));
-        send::to_task(&target, info, force);
+        if send::to_task(&target, info, force) == Pushed::OverLimit {
+            return Err(Errno::EAGAIN);
+        }
     }
     Ok(0)
 }

@@ -1,6 +1,26 @@
 //! What stands in `/proc/PID` and `/proc/PID/task/TID`: one table, in Linux's order.
 //!
 //! Owns names, modes and the checks that guard each entry. Opening and reading them is the caller's.
+//! The table holds every entry of Linux 6.18 but these, of which a kernel may be built without most:
+//!
+//! | left out | why |
+//! |---|---|
+//! | `sched` | shows the entity of Linux's fair scheduler (virtual run time, load averages); `schedstat` and `status` have what is true of any |
+//! | `autogroup` | groups the sessions of that scheduler (`CONFIG_SCHED_AUTOGROUP`) |
+//! | `numa_maps` | `CONFIG_NUMA`: there is one node, and no lists of active pages to count |
+//! | `stack` | `CONFIG_STACKTRACE`: a kernel without frame pointers cannot tell the truth about a sleeper's stack; `wchan` has its top |
+//! | `arch_status` | the time since AVX-512 was used last, which nobody notes |
+//! | `ksm_merging_pages`, `ksm_stat` | `CONFIG_KSM`: pages are not merged |
+//! | `cpu_resctrl_groups` | `CONFIG_PROC_CPU_RESCTRL` |
+//! | `latency` | `CONFIG_LATENCYTOP` |
+//! | `patch_state` | `CONFIG_LIVEPATCH` |
+//! | `seccomp_cache` | `CONFIG_SECCOMP_CACHE_DEBUG` |
+//! | `stack_depth` | `CONFIG_KSTACK_ERASE_METRICS` |
+//! | `make-it-fail`, `fail-nth` | `CONFIG_FAULT_INJECTION` |
+//! | below `attr`: `apparmor`, `smack` and such | no security module |
+//!
+//! Left out of files: the line `[vsyscall]` of `maps`, since there is no such page; soft-dirty marks in `pagemap` and `smaps`
+//! (`CONFIG_MEM_SOFT_DIRTY`); the call `PROCMAP_QUERY` of `maps` (ENOTTY).
 //! Source: Linux 6.12 fs/proc/base.c tgid_base_stuff, tid_base_stuff.
 
 /// Which of the two directories an entry stands in.
@@ -131,7 +151,7 @@ const fn entry(name: &'static str, node: Node, kind: Kind, mode: u16, gate: Gate
 pub const ENTRIES: &[Entry] = &[
     entry("task", Node::Task, Kind::Dir, 0o555, Gate::None, Scope::Pid),
     entry("fd", Node::Fd, Kind::Dir, 0o500, Gate::ModeOrSameGroup, Scope::Both),
-    entry("map_files", Node::MapFiles, Kind::Dir, 0o500, Gate::ReadToFollow, Scope::Pid),
+    entry("map_files", Node::MapFiles, Kind::Dir, 0o500, Gate::ModeOrSameGroup, Scope::Pid),
     entry("fdinfo", Node::Fdinfo, Kind::Dir, 0o555, Gate::ReadAndMode, Scope::Both),
     entry("ns", Node::Ns, Kind::Dir, 0o511, Gate::None, Scope::Both),
     entry("net", Node::Net, Kind::Dir, 0o555, Gate::None, Scope::Both),
@@ -176,7 +196,7 @@ pub const ENTRIES: &[Entry] = &[
     entry("gid_map", Node::GidMap, Kind::Records, 0o644, Gate::None, Scope::Both),
     entry("projid_map", Node::ProjidMap, Kind::Records, 0o644, Gate::None, Scope::Both),
     entry("setgroups", Node::Setgroups, Kind::Single, 0o644, Gate::None, Scope::Both),
-    entry("timers", Node::Timers, Kind::Records, 0o444, Gate::None, Scope::Pid),
+    entry("timers", Node::Timers, Kind::Records, 0o444, Gate::ReadAtOpen, Scope::Pid),
     entry("timerslack_ns", Node::TimerslackNs, Kind::Single, 0o666, Gate::None, Scope::Pid),
 ];
 
