@@ -48,6 +48,8 @@ fn main() -> ExitCode {
             processes_hide_as_the_options_of_procfs_say,
             each_pid_namespace_has_numbers_and_a_proc_of_its_own,
             the_first_process_of_a_namespace_is_protected_and_ends_it,
+            mounts_tell_and_hear_of_each_other_as_on_linux,
+            mounts_of_a_namespace_change_as_on_linux,
             who_has_given_up_root_is_shown_and_refused_as_on_linux,
             id_maps_are_written_and_shown_as_on_linux,
             user_namespaces_are_made_joined_and_bounded_as_on_linux,
@@ -201,6 +203,14 @@ fn namespaces_are_made_and_joined_as_on_linux() {
 
 fn files_of_namespaces_are_linuxs() {
     same_on_both("nsfs");
+}
+
+fn mounts_tell_and_hear_of_each_other_as_on_linux() {
+    same_on_both("propagation");
+}
+
+fn mounts_of_a_namespace_change_as_on_linux() {
+    same_on_both("mount-namespaces");
 }
 
 fn who_has_given_up_root_is_shown_and_refused_as_on_linux() {

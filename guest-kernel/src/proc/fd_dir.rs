@@ -190,7 +190,7 @@ impl FileNode for FdInfoFile {
             let info = FdInfo {
                 pos: file.pos().cast_signed(),
                 flags: flags.bits(),
-                mount_id: file.path().mount.id.cast_signed(),
+                mount_id: file.path().mount.id().cast_signed(),
                 ino: file.inode().metadata().ino,
             };
             fdinfo::render(&info, out);

@@ -41,15 +41,13 @@ pub use identity::TaskId;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
-use core::sync::atomic::AtomicBool;
-
 use procfs_core::Errno;
 
 use crate::fs::kernfs::{Attributes, Dir};
 use crate::kernel::Kernel;
 use crate::pid::PidNs;
 use crate::task::Task;
-use crate::vfs::{MountRequest, NewSuper, SuperBlock, Timestamp, Vfs};
+use crate::vfs::{FsTypeFlags, MountRequest, NewSuper, SuperBlock, SuperState, Timestamp, Vfs};
 
 /// PROC_SUPER_MAGIC
 const MAGIC: u32 = 0x9fa0;
@@ -105,7 +103,7 @@ impl ProcFs {
 
 /// Makes the type "proc" known.
 pub fn register(vfs: &Vfs) {
-    vfs.register_filesystem("proc", mount);
+    vfs.register_filesystem("proc", FsTypeFlags::USERNS_MOUNT | FsTypeFlags::USERNS_VISIBLE, mount);
 }
 
 /// Makes a `/proc` for the pid namespace of the mounter: the calling task, or a `Mounter`.
@@ -133,8 +131,8 @@ fn mount(request: &MountRequest<'_>) -> Result<NewSuper, Errno> {
         dev: request.vfs.new_anon_dev(),
         options,
         user_ns: request.user_ns.clone(),
+        state: SuperState::default(),
         devices: request.vfs.devices().clone(),
-        is_read_only: AtomicBool::new(false),
         private: Box::new(()),
     });
     Ok(NewSuper { super_block, root: Arc::new(Dir(root_dir::RootDir::new(fs))) })

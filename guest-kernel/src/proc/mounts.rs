@@ -4,11 +4,11 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering::Relaxed;
 
 use procfs_core::Errno;
 use procfs_core::pid::mounts::{
-    Mount as Line, MountFlags as LineFlags, Propagation, SuperFlags, render_mountinfo, render_mounts, render_mountstats,
+    Mount as Line, MountFlags as LineFlags, Propagation, SuperFlags as LineSuperFlags, render_mountinfo, render_mounts,
+    render_mountstats,
 };
 use procfs_core::seq::{Record, SeqSource};
 
@@ -16,7 +16,7 @@ use super::TaskId;
 use crate::fs::kernfs::{Content, Poll};
 use crate::fs::nsfs;
 use crate::sched::PollTable;
-use crate::vfs::{Dentry, Mount, MountFlags, MountNs, Path, PollEvents};
+use crate::vfs::{Dentry, Mount, MountFlags, MountNs, Path, PollEvents, SuperFlags};
 
 /// Which of the three files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,13 +53,13 @@ impl SeqSource for MountsFile {
         Ok(())
     }
 
-    /// The cursor is the lowest mount id to be shown.
+    /// The cursor is the lowest unique number of a mount to be shown.
     fn record(&mut self, cursor: &mut u64, out: &mut Vec<u8>) -> Result<Record, Errno> {
-        let at = self.mounts.partition_point(|mount| u64::from(mount.id) < *cursor);
+        let at = self.mounts.partition_point(|mount| mount.unique_id() < *cursor);
         let Some(mount) = self.mounts.get(at) else { return Ok(Record::End) };
-        *cursor = u64::from(mount.id) + 1;
+        *cursor = mount.unique_id() + 1;
         let Some(point) = text_below(mount, &self.root) else { return Ok(Record::Skip) };
-        render(mount, &point, self.form, out);
+        self.render(mount, &point, out);
         Ok(Record::Shown)
     }
 
@@ -68,38 +68,56 @@ impl SeqSource for MountsFile {
     }
 }
 
-fn render(mount: &Mount, point: &[u8], form: MountsForm, out: &mut Vec<u8>) {
-    let super_block = &mount.super_block;
-    let mut options = Vec::new();
-    let text = super_block.options.text();
-    if !text.is_empty() {
-        options.push(b',');
-        options.extend_from_slice(text.as_bytes());
+impl MountsFile {
+    fn render(&self, mount: &Mount, point: &[u8], out: &mut Vec<u8>) {
+        let super_block = &mount.super_block;
+        let mut options = Vec::new();
+        let text = super_block.options.text();
+        if !text.is_empty() {
+            options.push(b',');
+            options.extend_from_slice(text.as_bytes());
+        }
+        let root = root_in_fs(&mount.root);
+        let numbers = mount.spread_numbers(&self.ns, &self.root);
+        let propagation = Propagation {
+            shared: numbers.shared,
+            master: numbers.master,
+            propagate_from: numbers.propagate_from,
+            is_unbindable: mount.flags().contains(MountFlags::UNBINDABLE),
+        };
+        let line = Line {
+            id: mount.id().cast_signed(),
+            parent_id: mount.parent_id().cast_signed(),
+            dev_major: super_block.dev.major,
+            dev_minor: super_block.dev.minor,
+            root: &root,
+            mountpoint: point,
+            flags: line_flags(mount.flags()),
+            propagation,
+            fs_type: super_block.fs_type.as_bytes(),
+            subtype: None,
+            source: Some(&super_block.source),
+            super_flags: super_flags(super_block.state.flags()),
+            options: &options,
+            statistics: None,
+        };
+        match self.form {
+            MountsForm::Mounts => render_mounts(&line, out),
+            MountsForm::Mountinfo => render_mountinfo(&line, out),
+            MountsForm::Mountstats => render_mountstats(&line, out),
+        }
     }
-    let mut super_flags = SuperFlags::empty();
-    super_flags.set(SuperFlags::READ_ONLY, super_block.is_read_only.load(Relaxed));
-    let root = root_in_fs(&mount.root);
-    let line = Line {
-        id: mount.id.cast_signed(),
-        parent_id: mount.parent_id().cast_signed(),
-        dev_major: super_block.dev.major,
-        dev_minor: super_block.dev.minor,
-        root: &root,
-        mountpoint: point,
-        flags: line_flags(mount.flags()),
-        propagation: Propagation::default(),
-        fs_type: super_block.fs_type.as_bytes(),
-        subtype: None,
-        source: Some(&super_block.source),
-        super_flags,
-        options: &options,
-        statistics: None,
-    };
-    match form {
-        MountsForm::Mounts => render_mounts(&line, out),
-        MountsForm::Mountinfo => render_mountinfo(&line, out),
-        MountsForm::Mountstats => render_mountstats(&line, out),
-    }
+}
+
+fn super_flags(flags: SuperFlags) -> LineSuperFlags {
+    const PAIRS: [(SuperFlags, LineSuperFlags); 5] = [
+        (SuperFlags::RDONLY, LineSuperFlags::READ_ONLY),
+        (SuperFlags::SYNCHRONOUS, LineSuperFlags::SYNC),
+        (SuperFlags::DIRSYNC, LineSuperFlags::DIRSYNC),
+        (SuperFlags::MANDLOCK, LineSuperFlags::MANDLOCK),
+        (SuperFlags::LAZYTIME, LineSuperFlags::LAZYTIME),
+    ];
+    PAIRS.iter().filter(|(flag, _)| flags.contains(*flag)).fold(LineSuperFlags::empty(), |sum, (_, line)| sum | *line)
 }
 
 fn line_flags(flags: MountFlags) -> LineFlags {

@@ -29,6 +29,7 @@ pub mod signal;
 pub mod stat;
 mod table;
 mod time;
+mod umount;
 mod xattr;
 
 pub use dispatch::dispatch;

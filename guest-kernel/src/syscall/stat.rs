@@ -129,7 +129,7 @@ fn statx_bytes(path: &Path, inode: &Metadata, cred: &Cred) -> [u8; STATX_BYTES] 
     for (offset, number) in [(128, inode.rdev.major), (132, inode.rdev.minor), (136, dev.major), (140, dev.minor)] {
         put(offset, &number.to_ne_bytes());
     }
-    put(144, &u64::from(path.mount.id).to_ne_bytes());
+    put(144, &u64::from(path.mount.id()).to_ne_bytes());
     bytes
 }
 

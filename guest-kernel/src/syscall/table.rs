@@ -8,7 +8,7 @@ use super::restart::Restart;
 use super::{Args, SyscallResult};
 use super::{
     caps, dir, epoll, exec, fcntl, file, futex, ids, info, io, limits, memory, mount, ns, path, pipe, poll, prctl,
-    process, signal, stat, time, xattr,
+    process, signal, stat, time, umount, xattr,
 };
 use crate::task::Task;
 
@@ -170,8 +170,9 @@ const CALLS: &[(usize, &str, Handler, Option<Restart>)] = &[
     (160, "setrlimit", limits::sys_setrlimit, NEVER),
     (161, "chroot", path::sys_chroot, NEVER),
     (162, "sync", file::sys_sync, NEVER),
+    (155, "pivot_root", umount::sys_pivot_root, NEVER),
     (165, "mount", mount::sys_mount, NEVER),
-    (166, "umount2", mount::sys_umount2, NEVER),
+    (166, "umount2", umount::sys_umount2, NEVER),
     (169, "reboot", info::sys_reboot, NEVER),
     (170, "sethostname", info::sys_sethostname, NEVER),
     (171, "setdomainname", info::sys_setdomainname, NEVER),

@@ -7,7 +7,9 @@ use core::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
 use procfs_core::Errno;
 
+use super::Path;
 use super::inode::Inode;
+use super::mount::MountWriter;
 
 /// Linux `i_writecount`: writers when positive, executed programs when negative.
 #[derive(Debug, Default)]
@@ -17,15 +19,18 @@ pub struct WriteCount(AtomicI32);
 pub struct Hold {
     inode: Arc<dyn Inode>,
     change: i32,
+    /// A writer counts on its mount too, which then cannot become read-only.
+    _writer: Option<MountWriter>,
 }
 
 impl Hold {
-    /// Counts a writer of `inode`.
+    /// Counts a writer of the inode at `path`.
     ///
     /// # Errors
-    /// `ETXTBSY` while it is executed.
-    pub fn writing(inode: &Arc<dyn Inode>) -> Result<Self, Errno> {
-        Self::take(inode, 1)
+    /// `EROFS`; `ETXTBSY` while it is executed.
+    pub fn writing(path: &Path) -> Result<Self, Errno> {
+        let writer = MountWriter::new(&path.mount)?;
+        Self::take(path.inode(), 1, Some(writer))
     }
 
     /// Counts a program that executes `inode`.
@@ -33,17 +38,17 @@ impl Hold {
     /// # Errors
     /// `ETXTBSY` while it is open for writing.
     pub fn executing(inode: &Arc<dyn Inode>) -> Result<Self, Errno> {
-        Self::take(inode, -1)
+        Self::take(inode, -1, None)
     }
 
-    fn take(inode: &Arc<dyn Inode>, change: i32) -> Result<Self, Errno> {
+    fn take(inode: &Arc<dyn Inode>, change: i32, writer: Option<MountWriter>) -> Result<Self, Errno> {
         if let Some(WriteCount(count)) = inode.write_count() {
             if count.load(Relaxed).signum() == -change {
                 return Err(Errno::ETXTBSY);
             }
             count.fetch_add(change, Relaxed);
         }
-        Ok(Self { inode: inode.clone(), change })
+        Ok(Self { inode: inode.clone(), change, _writer: writer })
     }
 }
 

@@ -116,6 +116,7 @@ impl LookupContext {
         if (walk.must_be_dir || flags.contains(LookupFlags::DIRECTORY)) && !walk.at.is_dir() {
             return Err(Errno::ENOTDIR);
         }
+        walk.at.mount.note_use();
         Ok(walk.at)
     }
 
@@ -126,6 +127,7 @@ impl LookupContext {
     pub fn lookup_parent<'a>(&'a self, text: &'a [u8]) -> Result<Parent<'a>, Errno> {
         let mut walk = Walk::start(self, text)?;
         let last = walk.walk_to_last()?;
+        walk.at.mount.note_use();
         Ok(Parent { trailing_slash: walk.must_be_dir && matches!(last, Last::Name(_)), dir: walk.at, last })
     }
 

@@ -13,10 +13,13 @@ mod inode;
 mod lookup;
 mod metadata;
 mod mount;
+mod mount_ns;
+pub mod mount_tree;
 mod namei;
 mod open;
 mod path;
 pub mod permission;
+mod propagation;
 pub(crate) mod rank;
 #[cfg(test)]
 pub(crate) mod test_tree;
@@ -35,7 +38,9 @@ pub use metadata::{
     Access, DeviceNumber, FileKind, Metadata, S_IALLUGO, S_ISGID, S_ISUID, S_ISVTX, SetAttr, StatFs, Timestamp,
 };
 pub use mount::{
-    FixedOptions, FsType, Mount, MountFlags, MountFn, MountNs, MountRequest, NewSuper, SuperBlock, SuperOptions, Vfs,
-    top_of,
+    FixedOptions, FsType, FsTypeFlags, Mount, MountFlags, MountFn, MountRequest, MountWriter, NewSuper, SuperBlock,
+    SuperFlags, SuperOptions, SuperState, Vfs, top_of,
 };
+pub use mount_ns::MountNs;
 pub use path::{Path, d_path};
+pub use propagation::{Propagation, SpreadNumbers};

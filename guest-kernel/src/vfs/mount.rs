@@ -1,8 +1,9 @@
-//! Mounted file systems: which tree hangs where, and in which order it came.
+//! Mounted file systems: which tree hangs where.
 //!
-//! Owns mounts, mount namespaces and the table of file-system types. A walk asks only `Mount::child_at` and
+//! Owns mounts one by one, file systems in use and the table of their types. Namespaces are `mount_ns`'s, what is done to
+//! whole trees of mounts `mount_tree`'s, who hears of it `propagation`'s. A walk asks only `Mount::child_at` and
 //! `Mount::parent_point`.
-//! Invariant: a mount in a namespace's list is listed as a child of its parent, and the other way round.
+//! Invariant: a mount that covers a dentry is listed as a child of the mount it covers, and the other way round.
 //! Source: Linux 6.12 fs/namespace.c, fs/super.c, fs/filesystems.c; mount_namespaces(7), proc(5).
 
 use alloc::boxed::Box;
@@ -10,7 +11,7 @@ use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use bitflags::bitflags;
 use linux_raw_sys::general as sys;
@@ -20,10 +21,11 @@ use super::dentry::{Dentry, RecentNames};
 use super::device::DeviceTable;
 use super::inode::Inode;
 use super::metadata::DeviceNumber;
+use super::mount_ns::MountNs;
+use super::propagation::Spread;
 use super::{Path, rank};
 use crate::cred::UserNs;
-use crate::ns::{Inum, Inums};
-use crate::sched::WaitQueue;
+use crate::ns::{Ida, IdaNumber};
 use crate::sync::Mutex;
 
 bitflags! {
@@ -46,6 +48,112 @@ bitflags! {
         const NODIRATIME = sys::MS_NODIRATIME;
         /// `relatime`
         const RELATIME = sys::MS_RELATIME;
+        /// It cannot be bound elsewhere.
+        const UNBINDABLE = sys::MS_UNBINDABLE;
+        /// `ro` may not be taken away by who got it from a namespace with more privilege; so with the next four.
+        const LOCK_READONLY = 1 << 24;
+        /// `nodev` may not be taken away.
+        const LOCK_NODEV = 1 << 25;
+        /// `nosuid` may not be taken away.
+        const LOCK_NOSUID = 1 << 26;
+        /// `noexec` may not be taken away.
+        const LOCK_NOEXEC = 1 << 27;
+        /// The rules for access times may not be changed.
+        const LOCK_ATIME = 1 << 28;
+        /// It may not be taken off what it covers.
+        const LOCKED = 1 << 30;
+    }
+}
+
+impl MountFlags {
+    /// What mount(2) sets (`MNT_USER_SETTABLE_MASK`).
+    pub const USER_SETTABLE: Self = Self::RDONLY
+        .union(Self::NOSUID)
+        .union(Self::NODEV)
+        .union(Self::NOEXEC)
+        .union(Self::NOSYMFOLLOW)
+        .union(Self::ATIME);
+    /// The rules for access times (`MNT_ATIME_MASK`).
+    pub const ATIME: Self = Self::NOATIME.union(Self::NODIRATIME).union(Self::RELATIME);
+
+    /// Whether `new` takes away something that is locked (can_change_locked_flags()).
+    #[must_use]
+    pub fn permits(self, new: Self) -> bool {
+        let kept = |lock, flag| !self.contains(lock) || new.contains(flag);
+        kept(Self::LOCK_READONLY, Self::RDONLY)
+            && kept(Self::LOCK_NODEV, Self::NODEV)
+            && kept(Self::LOCK_NOSUID, Self::NOSUID)
+            && kept(Self::LOCK_NOEXEC, Self::NOEXEC)
+            && (!self.contains(Self::LOCK_ATIME) || self & Self::ATIME == new & Self::ATIME)
+    }
+
+    /// The flags with a lock on each that restricts (lock_mnt_tree()).
+    #[must_use]
+    pub fn locked(self) -> Self {
+        let pairs = [
+            (Self::RDONLY, Self::LOCK_READONLY),
+            (Self::NODEV, Self::LOCK_NODEV),
+            (Self::NOSUID, Self::LOCK_NOSUID),
+            (Self::NOEXEC, Self::LOCK_NOEXEC),
+        ];
+        let locks =
+            pairs.iter().filter(|(flag, _)| self.contains(*flag)).fold(Self::LOCK_ATIME, |sum, (_, lock)| sum | *lock);
+        self | locks
+    }
+}
+
+bitflags! {
+    /// Options of a file system (`SB_*`), which all its mounts share.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct SuperFlags: u32 {
+        /// `ro`
+        const RDONLY = sys::MS_RDONLY;
+        /// `sync`
+        const SYNCHRONOUS = sys::MS_SYNCHRONOUS;
+        /// `mand`
+        const MANDLOCK = sys::MS_MANDLOCK;
+        /// `dirsync`
+        const DIRSYNC = sys::MS_DIRSYNC;
+        /// `lazytime`
+        const LAZYTIME = sys::MS_LAZYTIME;
+    }
+
+    /// What holds for all file systems of a type (`FS_*`).
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct FsTypeFlags: u32 {
+        /// Who is privileged in a user namespace may mount it there (`FS_USERNS_MOUNT`).
+        const USERNS_MOUNT = 1;
+        /// It shows no more than what is visible already, or it is refused (`SB_I_USERNS_VISIBLE`).
+        const USERNS_VISIBLE = 2;
+    }
+}
+
+/// The options of a file system, which mount(2) may change while it is in use.
+#[derive(Default)]
+pub struct SuperState {
+    flags: AtomicU32,
+    writers: AtomicU32,
+}
+
+impl SuperState {
+    /// The options.
+    #[must_use]
+    pub fn flags(&self) -> SuperFlags {
+        SuperFlags::from_bits_retain(self.flags.load(Ordering::Relaxed))
+    }
+
+    /// Whether the options may become `flags`.
+    ///
+    /// # Errors
+    /// `EBUSY` for `RDONLY` while a file is open for writing.
+    pub fn check_flags(&self, flags: SuperFlags) -> Result<(), Errno> {
+        let is_written = self.writers.load(Ordering::Relaxed) > 0;
+        if flags.contains(SuperFlags::RDONLY) && is_written { Err(Errno::EBUSY) } else { Ok(()) }
+    }
+
+    /// Replaces the options, which `check_flags` permits.
+    pub fn set_flags(&self, flags: SuperFlags) {
+        self.flags.store(flags.bits(), Ordering::Relaxed);
     }
 }
 
@@ -61,10 +169,10 @@ pub struct SuperBlock {
     pub options: Arc<dyn SuperOptions>,
     /// The user namespace that its ids and privileges belong to.
     pub user_ns: Arc<UserNs>,
+    /// What of it may change.
+    pub state: SuperState,
     /// Who opens the device nodes in it.
     pub devices: Arc<DeviceTable>,
-    /// Whether all its mounts are shown as read-only.
-    pub is_read_only: AtomicBool,
     /// State of the file system's own, as nsfs's inodes.
     pub private: Box<dyn Any + Send + Sync>,
 }
@@ -127,34 +235,55 @@ pub struct FsType {
     pub name: &'static str,
     /// Whether it needs a block device (no `nodev` in /proc/filesystems).
     pub needs_device: bool,
+    /// Who may mount it.
+    pub flags: FsTypeFlags,
     /// Makes one; `None` for types that mount(2) cannot mount, as pipefs.
     pub mount: Option<MountFn>,
 }
 
 /// One attachment of a tree.
 pub struct Mount {
-    /// The number that mountinfo shows first.
-    pub id: u32,
     /// The file system.
     pub super_block: Arc<SuperBlock>,
     /// The part of it that shows here.
     pub root: Arc<Dentry>,
+    number: IdaNumber,
+    unique_id: u64,
     flags: AtomicU32,
-    point: Mutex<Option<(Arc<Mount>, Arc<Dentry>)>>,
-    children: Mutex<Vec<Child>>,
+    /// Files that are open for writing.
+    writers: AtomicU32,
+    /// How many walks have ended here; only whether it changed matters.
+    uses: AtomicU32,
+    /// What `uses` will be at the next umount2(2) with `MNT_EXPIRE` if nobody comes here meanwhile; 0 without a mark.
+    expiry_mark: AtomicU32,
+    pub(super) point: Mutex<Option<(Arc<Mount>, Arc<Dentry>)>>,
+    pub(super) children: Mutex<Vec<Child>>,
     recent: Mutex<RecentNames>,
-    ns: Mutex<Weak<MountNs>>,
+    pub(super) ns: Mutex<Weak<MountNs>>,
+    pub(super) spread: Mutex<Spread>,
 }
 
 /// A mount that covers a dentry of another.
-struct Child {
+pub(super) struct Child {
     /// The address of the covered dentry, so that a walk over none of the mount points need not ask the mounts. The child
     /// keeps the dentry while it hangs there, so as long as `mount` lives no other dentry has the address.
-    covered: usize,
-    mount: Weak<Mount>,
+    pub(super) covered: usize,
+    pub(super) mount: Weak<Mount>,
 }
 
 impl Mount {
+    /// The number that mountinfo shows first; another mount's once this one has gone.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.number.get()
+    }
+
+    /// A number that no other mount ever has; mounts are listed by it.
+    #[must_use]
+    pub fn unique_id(&self) -> u64 {
+        self.unique_id
+    }
+
     /// The options of this mount.
     #[must_use]
     pub fn flags(&self) -> MountFlags {
@@ -175,7 +304,7 @@ impl Mount {
     /// The mount this one hangs in; itself at the root of a namespace.
     #[must_use]
     pub fn parent_id(&self) -> u32 {
-        self.point.lock().as_ref().map_or(self.id, |(parent, _)| parent.id)
+        self.point.lock().as_ref().map_or(self.id(), |(parent, _)| parent.id())
     }
 
     /// The mount that covers `dentry` of this mount.
@@ -198,6 +327,36 @@ impl Mount {
         self.children.lock().iter().any(|child| child.mount.strong_count() > 0)
     }
 
+    /// What is mounted on this mount, in the order in which it came.
+    #[must_use]
+    pub fn children(&self) -> Vec<Arc<Mount>> {
+        self.children.lock().iter().filter_map(|child| child.mount.upgrade()).collect()
+    }
+
+    /// Whether nothing may be written through it.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.flags().contains(MountFlags::RDONLY) || self.super_block.state.flags().contains(SuperFlags::RDONLY)
+    }
+
+    /// Whether a file on it is open for writing.
+    #[must_use]
+    pub fn has_writers(&self) -> bool {
+        self.writers.load(Ordering::Relaxed) > 0
+    }
+
+    /// Counts a walk that ended here.
+    pub(super) fn note_use(&self) {
+        self.uses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Marks it for expiry; whether it was marked and nobody but the caller has come here since.
+    pub fn expire(&self) -> bool {
+        let uses = self.uses.load(Ordering::Relaxed);
+        // The walk of the next call is one more use.
+        self.expiry_mark.swap(uses.wrapping_add(1), Ordering::Relaxed) == uses
+    }
+
     /// The namespace it is in; `None` for internal mounts and after umount(2).
     #[must_use]
     pub fn ns(&self) -> Option<Arc<MountNs>> {
@@ -211,171 +370,28 @@ impl Mount {
     }
 }
 
-/// A mount namespace.
-pub struct MountNs {
-    /// What it shares with all others.
-    pub vfs: Arc<Vfs>,
-    inum: Inum,
-    seq: u64,
-    /// Who owns it.
-    pub user_ns: Arc<UserNs>,
-    mounts: Mutex<Vec<Arc<Mount>>>,
-    events: AtomicU64,
-    changed: Arc<WaitQueue>,
-}
+/// A file open for writing, counted by its mount and file system until dropped (mnt_get_write_access()).
+pub struct MountWriter(Arc<Mount>);
 
-impl MountNs {
-    /// An empty namespace.
-    #[must_use]
-    pub fn new(vfs: Arc<Vfs>, inum: Inum, user_ns: Arc<UserNs>) -> Arc<Self> {
-        Arc::new(Self {
-            seq: vfs.next_ns_seq.fetch_add(1, Ordering::Relaxed),
-            vfs,
-            inum,
-            user_ns,
-            mounts: Mutex::new(rank::MOUNT, Vec::new()),
-            events: AtomicU64::new(0),
-            changed: Arc::new(WaitQueue::new()),
-        })
-    }
-
-    /// The inode number that /proc/PID/ns/mnt shows.
-    #[must_use]
-    pub fn inum(&self) -> u32 {
-        self.inum.get()
-    }
-
-    /// Its place in the order in which mount namespaces were made; never given out again (`NS_GET_MNTNS_ID`).
-    #[must_use]
-    pub fn seq(&self) -> u64 {
-        self.seq
-    }
-
-    /// The mounts in order of their ids, as /proc/PID/mounts lists them.
-    #[must_use]
-    pub fn mounts(&self) -> Vec<Arc<Mount>> {
-        self.mounts.lock().clone()
-    }
-
-    /// A namespace of `user_ns` with a copy of every mount, in the order of the tree; `paths` move to the copies.
+impl MountWriter {
+    /// Counts a writer on `mount`.
     ///
     /// # Errors
-    /// What attaching a mount says; none so far.
-    pub fn copy(
-        self: &Arc<Self>,
-        inum: Inum,
-        user_ns: &Arc<UserNs>,
-        paths: [&mut Path; 2],
-    ) -> Result<Arc<Self>, Errno> {
-        let new = Self::new(self.vfs.clone(), inum, user_ns.clone());
-        let mut copies: Vec<(Arc<Mount>, Arc<Mount>)> = Vec::new();
-        let first = self.mounts().into_iter().find(|mount| mount.parent_point().is_none());
-        let mut rest: Vec<_> = first.into_iter().collect();
-        while let Some(old) = rest.pop() {
-            let copy = self.vfs.new_mount(old.super_block.clone(), old.root.clone(), old.flags());
-            let point = old.parent_point().and_then(|point| {
-                let (_, mount) = copies.iter().find(|(of, _)| Arc::ptr_eq(of, &point.mount))?;
-                Some(Path { mount: mount.clone(), dentry: point.dentry })
-            });
-            new.attach(&copy, point.as_ref())?;
-            rest.extend(old.children.lock().iter().rev().filter_map(|child| child.mount.upgrade()));
-            copies.push((old, copy));
+    /// `EROFS`.
+    pub fn new(mount: &Arc<Mount>) -> Result<Self, Errno> {
+        if mount.is_read_only() {
+            return Err(Errno::EROFS);
         }
-        for path in paths {
-            if let Some((_, copy)) = copies.iter().find(|(of, _)| Arc::ptr_eq(of, &path.mount)) {
-                path.mount = copy.clone();
-            }
-        }
-        Ok(new)
-    }
-
-    /// The root of the namespace.
-    #[must_use]
-    pub fn root(&self) -> Option<Path> {
-        let first = self.mounts.lock().first().cloned()?;
-        Some(top_of(first.root_path()))
-    }
-
-    /// Counts changes; /proc/PID/mounts reports `POLLPRI | POLLERR` to a reader that saw an older value.
-    #[must_use]
-    pub fn events(&self) -> u64 {
-        self.events.load(Ordering::Relaxed)
-    }
-
-    /// Woken at each change.
-    #[must_use]
-    pub fn changed(&self) -> &Arc<WaitQueue> {
-        &self.changed
-    }
-
-    fn touch(&self) {
-        self.events.fetch_add(1, Ordering::Relaxed);
-        self.changed.wake_all();
-    }
-
-    /// Adds `mount` at `point`, or as the root of the namespace.
-    ///
-    /// # Errors
-    /// `ENOENT` if the mount point has been removed; `ENOTDIR` if one of the two is a directory and the other not.
-    pub fn attach(self: &Arc<Self>, mount: &Arc<Mount>, point: Option<&Path>) -> Result<(), Errno> {
-        if let Some(point) = point {
-            if point.dentry.is_deleted() {
-                return Err(Errno::ENOENT);
-            }
-            if point.is_dir() != mount.root_path().is_dir() {
-                return Err(Errno::ENOTDIR);
-            }
-            *mount.point.lock() = Some((point.mount.clone(), point.dentry.clone()));
-            let mut children = point.mount.children.lock();
-            children.retain(|child| child.mount.strong_count() > 0);
-            children.push(Child { covered: Arc::as_ptr(&point.dentry).addr(), mount: Arc::downgrade(mount) });
-        }
-        *mount.ns.lock() = Arc::downgrade(self);
-        {
-            let mut mounts = self.mounts.lock();
-            let at = mounts.partition_point(|other| other.id < mount.id);
-            mounts.insert(at, mount.clone());
-        }
-        self.touch();
-        Ok(())
-    }
-
-    /// Takes `mount` out of the namespace.
-    ///
-    /// # Errors
-    /// `EINVAL` if it is not in this namespace or is its root; `EBUSY` if something is mounted on it.
-    pub fn detach(self: &Arc<Self>, mount: &Arc<Mount>) -> Result<(), Errno> {
-        let Some(point) = mount.parent_point() else { return Err(Errno::EINVAL) };
-        if !mount.ns().is_some_and(|ns| Arc::ptr_eq(&ns, self)) {
-            return Err(Errno::EINVAL);
-        }
-        if mount.has_children() {
-            return Err(Errno::EBUSY);
-        }
-        point.mount.children.lock().retain(|child| !core::ptr::eq(child.mount.as_ptr(), Arc::as_ptr(mount)));
-        self.mounts.lock().retain(|other| !Arc::ptr_eq(other, mount));
-        *mount.ns.lock() = Weak::new();
-        let former = mount.point.lock().take();
-        drop(former);
-        self.touch();
-        Ok(())
+        mount.writers.fetch_add(1, Ordering::Relaxed);
+        mount.super_block.state.writers.fetch_add(1, Ordering::Relaxed);
+        Ok(Self(mount.clone()))
     }
 }
 
-impl MountNs {
-    /// The first mount namespace, with an empty tmpfs as its root (`rootfs`), for the kernel to unpack the initramfs into.
-    ///
-    /// # Errors
-    /// `ENOMEM`.
-    pub fn initial(user_ns: &Arc<UserNs>) -> Result<Arc<Self>, Errno> {
-        let vfs = Vfs::new(user_ns.clone());
-        let ns = Self::new(vfs.clone(), Inums::new().allocate()?, user_ns.clone());
-        let request =
-            MountRequest { source: b"rootfs", data: b"mode=755", vfs: &vfs, user_ns: user_ns.clone(), caller: None };
-        let new = crate::fs::tmpfs::mount_rootfs(&request)?;
-        let root = vfs.new_mount(new.super_block, Dentry::new_root(new.root, b"/"), MountFlags::empty());
-        ns.attach(&root, None)?;
-        Ok(ns)
+impl Drop for MountWriter {
+    fn drop(&mut self) {
+        self.0.writers.fetch_sub(1, Ordering::Relaxed);
+        self.0.super_block.state.writers.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -396,7 +412,9 @@ pub(super) fn go_to_top(path: &mut Path) {
 /// What all mount namespaces share: types, numbers, devices, internal mounts.
 pub struct Vfs {
     types: Mutex<Vec<FsType>>,
-    next_mount_id: AtomicU32,
+    mount_numbers: Arc<Ida>,
+    next_unique_id: AtomicU64,
+    pub(super) group_numbers: Arc<Ida>,
     next_anon_minor: AtomicU32,
     next_ino: AtomicU64,
     singles: Mutex<Vec<NewSuper>>,
@@ -405,7 +423,7 @@ pub struct Vfs {
     pipe_mount: Arc<Mount>,
     anon_mount: Arc<Mount>,
     nsfs_mount: Arc<Mount>,
-    next_ns_seq: AtomicU64,
+    pub(super) next_ns_seq: AtomicU64,
 }
 
 impl Vfs {
@@ -414,6 +432,8 @@ impl Vfs {
     pub fn new(user_ns: Arc<UserNs>) -> Arc<Self> {
         let devices = DeviceTable::new();
         let numbers = AtomicU32::new(FIRST_ANON_MINOR);
+        let mount_numbers = Ida::new(0, i32::MAX.unsigned_abs());
+        let next_unique_id = AtomicU64::new(FIRST_UNIQUE_ID);
         let internal = |fs_type, root: Arc<dyn Inode>, name: &[u8], private| {
             let super_block = Arc::new(SuperBlock {
                 fs_type,
@@ -421,11 +441,13 @@ impl Vfs {
                 dev: DeviceNumber::new(0, numbers.fetch_add(1, Ordering::Relaxed)),
                 options: Arc::new(FixedOptions(String::new())),
                 user_ns: user_ns.clone(),
+                state: SuperState::default(),
                 devices: devices.clone(),
-                is_read_only: AtomicBool::new(false),
                 private,
             });
-            new_mount(0, super_block, Dentry::new_root(root, name), MountFlags::empty())
+            let number = mount_numbers.allocate().expect("numbers do not run out at boot");
+            let unique_id = next_unique_id.fetch_add(1, Ordering::Relaxed);
+            new_mount(number, unique_id, super_block, Dentry::new_root(root, name), MountFlags::empty())
         };
         let anon_mount = internal("anon_inodefs", crate::fs::anon::root_inode(), b"anon_inodefs:", Box::new(()));
         let pipe_mount = internal("pipefs", crate::fs::anon::root_inode(), b"pipe:", Box::new(()));
@@ -433,7 +455,9 @@ impl Vfs {
         let nsfs_mount = internal("nsfs", crate::fs::anon::root_inode(), b"nsfs:", stash);
         let vfs = Arc::new(Self {
             types: Mutex::new(rank::MOUNT, Vec::new()),
-            next_mount_id: AtomicU32::new(FIRST_MOUNT_ID),
+            mount_numbers,
+            next_unique_id,
+            group_numbers: Ida::new(FIRST_GROUP_ID, i32::MAX.unsigned_abs()),
             next_anon_minor: AtomicU32::new(numbers.load(Ordering::Relaxed)),
             next_ino: AtomicU64::new(FIRST_INO),
             next_ns_seq: AtomicU64::new(1),
@@ -444,20 +468,20 @@ impl Vfs {
             anon_mount,
             nsfs_mount,
         });
-        vfs.register_filesystem("tmpfs", crate::fs::tmpfs::mount);
-        vfs.register_filesystem("devtmpfs", crate::fs::tmpfs::mount_devtmpfs);
+        vfs.register_filesystem("tmpfs", FsTypeFlags::USERNS_MOUNT, crate::fs::tmpfs::mount);
+        vfs.register_filesystem("devtmpfs", FsTypeFlags::empty(), crate::fs::tmpfs::mount_devtmpfs);
         vfs.register_internal("pipefs");
         vfs
     }
 
     /// Makes a type known to mount(2) and /proc/filesystems (`nodev`).
-    pub fn register_filesystem(&self, name: &'static str, mount: MountFn) {
-        self.types.lock().push(FsType { name, needs_device: false, mount: Some(mount) });
+    pub fn register_filesystem(&self, name: &'static str, flags: FsTypeFlags, mount: MountFn) {
+        self.types.lock().push(FsType { name, needs_device: false, flags, mount: Some(mount) });
     }
 
     /// Makes a type known to /proc/filesystems only.
     pub fn register_internal(&self, name: &'static str) {
-        self.types.lock().push(FsType { name, needs_device: false, mount: None });
+        self.types.lock().push(FsType { name, needs_device: false, flags: FsTypeFlags::empty(), mount: None });
     }
 
     /// The registered types, in order of registration, as /proc/filesystems lists them.
@@ -533,9 +557,18 @@ impl Vfs {
     }
 
     /// A mount of `root`, not yet attached anywhere.
-    #[must_use]
-    pub fn new_mount(&self, super_block: Arc<SuperBlock>, root: Arc<Dentry>, flags: MountFlags) -> Arc<Mount> {
-        new_mount(self.next_mount_id.fetch_add(1, Ordering::Relaxed), super_block, root, flags)
+    ///
+    /// # Errors
+    /// `ENOSPC` when there is no number.
+    pub fn new_mount(
+        &self,
+        super_block: Arc<SuperBlock>,
+        root: Arc<Dentry>,
+        flags: MountFlags,
+    ) -> Result<Arc<Mount>, Errno> {
+        let number = self.mount_numbers.allocate()?;
+        let unique_id = self.next_unique_id.fetch_add(1, Ordering::Relaxed);
+        Ok(new_mount(number, unique_id, super_block, root, flags))
     }
 
     /// A mount of a new file system of `fs_type`, not yet attached anywhere.
@@ -550,24 +583,38 @@ impl Vfs {
     ) -> Result<Arc<Mount>, Errno> {
         let mount = self.filesystem(fs_type).and_then(|fs_type| fs_type.mount).ok_or(Errno::ENODEV)?;
         let new = mount(request)?;
-        Ok(self.new_mount(new.super_block, Dentry::new_root(new.root, b"/"), flags))
+        self.new_mount(new.super_block, Dentry::new_root(new.root, b"/"), flags)
     }
 }
 
 /// Linux's first anonymous minors go to file systems mounted inside the kernel before any other.
 const FIRST_ANON_MINOR: u32 = 1;
-const FIRST_MOUNT_ID: u32 = 1;
+/// `MNT_UNIQUE_ID_OFFSET`: never mistaken for a number that is given out again.
+const FIRST_UNIQUE_ID: u64 = 1 << 31;
+/// Peer group 0 stands for none.
+const FIRST_GROUP_ID: u32 = 1;
 const FIRST_INO: u64 = 1;
 
-fn new_mount(id: u32, super_block: Arc<SuperBlock>, root: Arc<Dentry>, flags: MountFlags) -> Arc<Mount> {
+fn new_mount(
+    number: IdaNumber,
+    unique_id: u64,
+    super_block: Arc<SuperBlock>,
+    root: Arc<Dentry>,
+    flags: MountFlags,
+) -> Arc<Mount> {
     Arc::new(Mount {
-        id,
         super_block,
         root,
+        number,
+        unique_id,
         flags: AtomicU32::new(flags.bits()),
+        writers: AtomicU32::new(0),
+        uses: AtomicU32::new(0),
+        expiry_mark: AtomicU32::new(0),
         point: Mutex::new(rank::MOUNT, None),
         children: Mutex::new(rank::MOUNT, Vec::new()),
         recent: Mutex::new(rank::MOUNT, RecentNames::default()),
         ns: Mutex::new(rank::MOUNT, Weak::new()),
+        spread: Mutex::new(rank::MOUNT, Spread::default()),
     })
 }

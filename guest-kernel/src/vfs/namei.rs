@@ -317,7 +317,7 @@ impl LookupContext {
         }
         self.want_write(path)?;
         self.permission(path, Access::WRITE)?;
-        let _hold = Hold::writing(path.inode())?;
+        let _hold = Hold::writing(path)?;
         path.inode().set_attr(&self.truncation(path, size))
     }
 

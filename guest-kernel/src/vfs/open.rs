@@ -14,7 +14,7 @@ use super::hold::Hold;
 use super::inode::NewInode;
 use super::lookup::{Last, LookupContext, Walk, lookup_child};
 use super::metadata::{Access, FileKind, S_IALLUGO};
-use super::mount::MountFlags;
+use super::mount::{Mount, MountFlags};
 use super::{Path, permission};
 
 /// How a file is to be opened.
@@ -60,6 +60,11 @@ impl Request {
     }
 }
 
+/// Whether device nodes of `mount` cannot be opened (may_open_dev()): file systems of a user namespace have none that count.
+fn has_no_devices(mount: &Mount) -> bool {
+    mount.flags().contains(MountFlags::NODEV) || mount.super_block.user_ns.parent().is_some()
+}
+
 impl LookupContext {
     /// Opens what `text` names, or makes it.
     ///
@@ -102,6 +107,7 @@ impl LookupContext {
         if (walk.must_be_dir || request.flags.contains(OpenFlags::DIRECTORY)) && !walk.at.is_dir() {
             return Err(Errno::ENOTDIR);
         }
+        walk.at.mount.note_use();
         self.open_found(walk.at, &request, created)
     }
 
@@ -148,7 +154,7 @@ impl LookupContext {
         match kind {
             FileKind::Symlink => return Err(Errno::ELOOP),
             FileKind::Directory if access.contains(Access::WRITE) => return Err(Errno::EISDIR),
-            FileKind::CharDevice | FileKind::BlockDevice if path.mount.flags().contains(MountFlags::NODEV) => {
+            FileKind::CharDevice | FileKind::BlockDevice if has_no_devices(&path.mount) => {
                 return Err(Errno::EACCES);
             }
             FileKind::Regular if access.contains(Access::WRITE) => self.want_write(&path)?,
@@ -163,7 +169,7 @@ impl LookupContext {
             return Err(Errno::EPERM);
         }
         let hold = match kind {
-            FileKind::Regular if access.contains(Access::WRITE) => Some(Hold::writing(path.inode())?),
+            FileKind::Regular if access.contains(Access::WRITE) => Some(Hold::writing(&path)?),
             _ => None,
         };
         let ops = match kind {
@@ -188,6 +194,6 @@ impl LookupContext {
     /// # Errors
     /// `EROFS`.
     pub fn want_write(&self, path: &Path) -> Result<(), Errno> {
-        if path.mount.flags().contains(MountFlags::RDONLY) { Err(Errno::EROFS) } else { Ok(()) }
+        if path.mount.is_read_only() { Err(Errno::EROFS) } else { Ok(()) }
     }
 }

@@ -38,6 +38,17 @@ impl Path {
         Arc::ptr_eq(&self.mount, &other.mount) && Arc::ptr_eq(&self.dentry, &other.dentry)
     }
 
+    /// Whether the mounted tree leads from `root` to it (is_path_reachable()).
+    #[must_use]
+    pub fn is_reachable_from(&self, root: &Path) -> bool {
+        let mut at = self.clone();
+        while !Arc::ptr_eq(&at.mount, &root.mount) {
+            let Some(point) = at.mount.parent_point() else { return false };
+            at = point;
+        }
+        at.dentry.is_below(&root.dentry)
+    }
+
     /// The directory above within the mounted tree, crossing mounts; `None` at the root of a namespace.
     #[must_use]
     pub fn parent(&self) -> Option<Path> {

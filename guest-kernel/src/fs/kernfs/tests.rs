@@ -324,7 +324,7 @@ fn a_name_is_made_once_until_its_node_is_gone_or_others_have_displaced_it() {
     let dir = Arc::new(Dir(Kept { made: AtomicUsize::new(0), gone: gone.clone() }));
     let made = || dir.0.made.load(Relaxed);
     let super_block = tree.root.root.mount.super_block.clone();
-    let mount = tree.ns.vfs.new_mount(super_block, Dentry::new_root(dir.clone(), b"/"), MountFlags::empty());
+    let mount = tree.ns.vfs.new_mount(super_block, Dentry::new_root(dir.clone(), b"/"), MountFlags::empty()).unwrap();
     let context = LookupContext { base: mount.root_path(), ..tree.root.clone() };
     let look = |name: &[u8]| context.lookup(name, LookupFlags::empty()).unwrap();
     assert!(look(b"a").is_same(&look(b"a")));

@@ -19,7 +19,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use procfs_core::Errno;
 
@@ -33,7 +33,7 @@ use crate::phys::PAGE_SIZE;
 use crate::sync::Mutex;
 use crate::vfs::{
     DeviceNumber, FileKind, FileOps, FixedOptions, Inode, Metadata, MountRequest, NewInode, NewSuper, OpenFlags, Path,
-    RenameMode, S_ISGID, SetAttr, StatFs, SuperBlock, Timestamp, WriteCount, rank,
+    RenameMode, S_ISGID, SetAttr, StatFs, SuperBlock, SuperState, Timestamp, WriteCount, rank,
 };
 
 /// linux/magic.h TMPFS_MAGIC
@@ -468,8 +468,8 @@ fn new_super(request: &MountRequest<'_>, fs_type: &'static str, options: &Option
         dev: request.vfs.new_anon_dev(),
         options: Arc::new(FixedOptions(options.text())),
         user_ns: request.user_ns.clone(),
+        state: SuperState::default(),
         devices: request.vfs.devices().clone(),
-        is_read_only: AtomicBool::new(false),
         private: Box::new(()),
     });
     Ok(NewSuper { super_block, root })
