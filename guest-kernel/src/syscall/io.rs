@@ -89,8 +89,23 @@ impl At<'_> {
     }
 }
 
-/// What a write answers; without readers the writer gets SIGPIPE too.
-fn written(task: &Arc<Task>, result: Result<usize, Errno>) -> SyscallResult {
+/// What a read of `file` answers, booked for `/proc/PID/io`: a file without a read method was not read (vfs_read()).
+fn has_read(task: &Task, file: &File, result: Result<usize, Errno>) -> SyscallResult {
+    if file.ops().features().contains(FileFeatures::READ) {
+        task.io.read(*result.as_ref().unwrap_or(&0));
+    }
+    result.map(|done| done as u64)
+}
+
+/// What a write to `file` answers, booked as a read is; without readers the writer gets SIGPIPE too.
+fn has_written(task: &Arc<Task>, file: &File, result: Result<usize, Errno>) -> SyscallResult {
+    if file.ops().features().contains(FileFeatures::WRITE) {
+        task.io.wrote(*result.as_ref().unwrap_or(&0));
+    }
+    tell_of_broken_pipe(task, result)
+}
+
+fn tell_of_broken_pipe(task: &Arc<Task>, result: Result<usize, Errno>) -> SyscallResult {
     if result == Err(Errno::EPIPE) {
         send::to_task(task, SigInfo::kernel(Signal::PIPE), send::Force::No);
     }
@@ -108,7 +123,7 @@ pub fn sys_read(task: &Arc<Task>, args: &Args) -> SyscallResult {
     check_mode(&file, true)?;
     let part = range(args.word(1), args.word(2))?;
     let mm = mm_of(task)?;
-    file.read(&mut IoDst::user(&mm, part.address, length(part))).map(|done| done as u64)
+    has_read(task, &file, file.read(&mut IoDst::user(&mm, part.address, length(part))))
 }
 
 pub fn sys_write(task: &Arc<Task>, args: &Args) -> SyscallResult {
@@ -116,7 +131,7 @@ pub fn sys_write(task: &Arc<Task>, args: &Args) -> SyscallResult {
     check_mode(&file, false)?;
     let part = range(args.word(1), args.word(2))?;
     let mm = mm_of(task)?;
-    written(task, file.write(&mut IoSrc::user(&mm, part.address, length(part))))
+    has_written(task, &file, file.write(&mut IoSrc::user(&mm, part.address, length(part))))
 }
 
 /// The file behind a positioned call, and the position.
@@ -131,7 +146,7 @@ pub fn sys_pread64(task: &Arc<Task>, args: &Args) -> SyscallResult {
     check_mode(&file, true)?;
     let part = range(args.word(1), args.word(2))?;
     let mm = mm_of(task)?;
-    file.read_at(&mut pos, &mut IoDst::user(&mm, part.address, length(part))).map(|done| done as u64)
+    has_read(task, &file, file.read_at(&mut pos, &mut IoDst::user(&mm, part.address, length(part))))
 }
 
 pub fn sys_pwrite64(task: &Arc<Task>, args: &Args) -> SyscallResult {
@@ -139,22 +154,25 @@ pub fn sys_pwrite64(task: &Arc<Task>, args: &Args) -> SyscallResult {
     check_mode(&file, false)?;
     let part = range(args.word(1), args.word(2))?;
     let mm = mm_of(task)?;
-    written(task, file.write_at(&mut pos, &mut IoSrc::user(&mm, part.address, length(part))))
+    has_written(task, &file, file.write_at(&mut pos, &mut IoSrc::user(&mm, part.address, length(part))))
 }
 
-/// Reads into the ranges one after the other until one stays short.
-fn read_ranges(task: &Task, file: &File, address: u64, count: u64, mut at: At<'_>) -> SyscallResult {
+fn read_ranges(task: &Task, file: &File, address: u64, count: u64, at: At<'_>) -> SyscallResult {
     check_mode(file, true)?;
     let mm = mm_of(task)?;
     let parts = ranges(&mm, address, count)?;
-    if !file.ops().features().contains(FileFeatures::PREAD) {
-        return read_stream(&mm, file, &parts);
-    }
+    let is_stream = !file.ops().features().contains(FileFeatures::PREAD);
+    let result = if is_stream { read_stream(&mm, file, &parts) } else { read_one_by_one(&mm, file, &parts, at) };
+    has_read(task, file, result)
+}
+
+/// Reads into the ranges one after the other until one stays short.
+fn read_one_by_one(mm: &Mm, file: &File, parts: &[Range], mut at: At<'_>) -> Result<usize, Errno> {
     let mut done = 0;
-    for part in parts {
-        match at.read(file, &mut IoDst::user(&mm, part.address, length(part))) {
+    for &part in parts {
+        match at.read(file, &mut IoDst::user(mm, part.address, length(part))) {
             Ok(count) => {
-                done += count as u64;
+                done += count;
                 if (count as u64) < part.len {
                     break;
                 }
@@ -167,7 +185,7 @@ fn read_ranges(task: &Task, file: &File, address: u64, count: u64, mut at: At<'_
 }
 
 /// Reads from a stream once, so that the call does not block for the second range when the first is filled.
-fn read_stream(mm: &Mm, file: &File, parts: &[Range]) -> SyscallResult {
+fn read_stream(mm: &Mm, file: &File, parts: &[Range]) -> Result<usize, Errno> {
     let total: u64 = parts.iter().map(|part| part.len).sum();
     let mut bounce = buffer(usize::try_from(total).unwrap_or(BOUNCE).min(BOUNCE))?;
     let count = file.read(&mut IoDst::kernel(&mut bounce))?;
@@ -176,7 +194,7 @@ fn read_stream(mm: &Mm, file: &File, parts: &[Range]) -> SyscallResult {
     for part in parts {
         let (head, tail) = rest.split_at(rest.len().min(length(*part)));
         let copied = mm.copy_out_partial(part.address, head);
-        done += copied as u64;
+        done += copied;
         if copied < head.len() {
             return if done == 0 { Err(Errno::EFAULT) } else { Ok(done) };
         }
@@ -200,18 +218,23 @@ fn write_ranges(task: &Arc<Task>, file: &File, address: u64, count: u64, mut at:
     if total <= PIPE_BUF && !file.ops().features().contains(FileFeatures::PWRITE) {
         // One write, so that a pipe takes it as one piece.
         let bytes = gather(&mm, &parts, total)?;
-        return written(task, at.write(file, &mut IoSrc::kernel(&bytes)));
+        return has_written(task, file, at.write(file, &mut IoSrc::kernel(&bytes)));
     }
+    has_written(task, file, write_one_by_one(&mm, file, &parts, at))
+}
+
+/// Writes from the ranges one after the other until one stays short.
+fn write_one_by_one(mm: &Mm, file: &File, parts: &[Range], mut at: At<'_>) -> Result<usize, Errno> {
     let mut done = 0;
-    for part in parts {
-        match at.write(file, &mut IoSrc::user(&mm, part.address, length(part))) {
+    for &part in parts {
+        match at.write(file, &mut IoSrc::user(mm, part.address, length(part))) {
             Ok(count) => {
-                done += count as u64;
+                done += count;
                 if (count as u64) < part.len {
                     break;
                 }
             }
-            Err(errno) if done == 0 => return written(task, Err(errno)),
+            Err(errno) if done == 0 => return Err(errno),
             Err(_) => break,
         }
     }
@@ -273,17 +296,30 @@ pub fn sys_pwritev2(task: &Arc<Task>, args: &Args) -> SyscallResult {
 }
 
 /// Moves up to `count` bytes from one file to another through the kernel; what the target does not take stays unread.
+/// Booked as one read and one write.
 fn transfer(
     task: &Arc<Task>,
+    source: (&File, &mut u64),
+    target: (&File, Option<&mut u64>),
+    count: u64,
+) -> SyscallResult {
+    let result = move_bytes(source, target, count);
+    let done = *result.as_ref().unwrap_or(&0);
+    task.io.read(done);
+    task.io.wrote(done);
+    tell_of_broken_pipe(task, result)
+}
+
+fn move_bytes(
     (source, source_pos): (&File, &mut u64),
     (target, target_pos): (&File, Option<&mut u64>),
     count: u64,
-) -> SyscallResult {
+) -> Result<usize, Errno> {
     let mut bounce = buffer(BOUNCE.min(usize::try_from(count).unwrap_or(BOUNCE)))?;
     let mut done = 0;
     let mut target_at = target_pos;
-    while done < count {
-        let wanted = bounce.len().min(usize::try_from(count - done).unwrap_or(usize::MAX));
+    while (done as u64) < count {
+        let wanted = bounce.len().min(usize::try_from(count - done as u64).unwrap_or(usize::MAX));
         let before = *source_pos;
         let got = match source.read_at(source_pos, &mut IoDst::kernel(&mut bounce[..wanted])) {
             Ok(0) => break,
@@ -298,10 +334,10 @@ fn transfer(
         };
         let put = *result.as_ref().unwrap_or(&0);
         *source_pos = before + put as u64;
-        done += put as u64;
+        done += put;
         if put < got {
             if done == 0 {
-                return written(task, result);
+                return result;
             }
             break;
         }
