@@ -10,13 +10,15 @@ use super::vma::VmFlags;
 use super::{Mm, State};
 use crate::phys::{PAGE_SIZE, page_floor};
 use core::ops::Range;
+use core::sync::atomic::Ordering::Relaxed;
 
 impl Mm {
     /// What `/proc/PID/cmdline` and `environ` may read: bytes of readable anonymous areas (`FOLL_ANON`, no force). Untouched pages read
     /// as zeros and stay untouched. Returns how many bytes came before the first page that may not be read.
     pub fn read_anonymous(&self, addr: u64, buf: &mut [u8]) -> usize {
-        let state = self.lock();
+        let mut state = self.lock();
         for (at, range) in pieces(addr, buf.len()) {
+            state.reach_by_stack(at, self.stack_limit.load(Relaxed));
             let is_readable = state
                 .areas
                 .containing(at)
@@ -54,7 +56,8 @@ impl Mm {
     fn read_forced(&self, at: u64, buf: &mut [u8]) -> bool {
         loop {
             let backing = {
-                let state = self.lock();
+                let mut state = self.lock();
+                state.reach_by_stack(at, self.stack_limit.load(Relaxed));
                 let Some(area) = state.areas.containing(at) else { return false };
                 if !area.flags.intersects(VmFlags::READ | VmFlags::MAYREAD) {
                     return false;
@@ -82,6 +85,7 @@ impl Mm {
         loop {
             let needs_fault = {
                 let mut state = self.lock();
+                state.reach_by_stack(at, self.stack_limit.load(Relaxed));
                 let Some(area) = state.areas.containing(at).cloned() else { return false };
                 let is_writable = area.flags.contains(VmFlags::WRITE);
                 if !is_writable && !area.flags.is_cow() {
@@ -123,6 +127,15 @@ impl Mm {
 }
 
 impl State {
+    /// Lets a stack grow down to `at` where nothing is mapped, as an access of the program's own would (expand_stack()).
+    fn reach_by_stack(&mut self, at: u64, stack_limit: u64) {
+        let above = self.areas.at_or_above(at).filter(|area| area.start > at);
+        if let Some(start) = above.filter(|area| area.flags.contains(VmFlags::GROWSDOWN)).map(|area| area.start) {
+            // A stack that may not grow leaves the page unmapped, which is what the caller then finds.
+            let _ = self.grow_stack(start, page_floor(at), stack_limit);
+        }
+    }
+
     /// Copies from the page of `at`, inside of one page; zeros where nothing is.
     fn read_present(&self, at: u64, buf: &mut [u8]) {
         let entry = self.tables.get(at);
