@@ -152,6 +152,12 @@ impl Mm {
         change(&mut self.lock().layout);
     }
 
+    /// Whether an area lies at `addr` or above it (find_vma()).
+    #[must_use]
+    pub fn has_area_at_or_above(&self, addr: u64) -> bool {
+        self.lock().areas.at_or_above(addr).is_some()
+    }
+
     /// Who may look at the program.
     #[must_use]
     pub fn dumpable(&self) -> Dumpable {

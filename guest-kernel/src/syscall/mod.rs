@@ -25,6 +25,7 @@ pub mod poll;
 mod prctl;
 mod process;
 pub mod restart;
+mod set_mm;
 pub mod signal;
 pub mod stat;
 mod table;

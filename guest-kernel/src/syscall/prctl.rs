@@ -22,6 +22,7 @@ pub fn sys_prctl(task: &Arc<Task>, args: &Args) -> SyscallResult {
     const GET_NAME: i32 = 16;
     const SET_TIMERSLACK: i32 = 29;
     const GET_TIMERSLACK: i32 = 30;
+    const SET_MM: i32 = 35;
     const SET_CHILD_SUBREAPER: i32 = 36;
     const GET_CHILD_SUBREAPER: i32 = 37;
     const SET_NO_NEW_PRIVS: i32 = 38;
@@ -75,6 +76,7 @@ pub fn sys_prctl(task: &Arc<Task>, args: &Args) -> SyscallResult {
             Ok(0)
         }
         GET_TIMERSLACK => Ok(task.inherited.timer_slack_ns.load(Relaxed)),
+        SET_MM => super::set_mm::set_mm(task, args),
         SET_CHILD_SUBREAPER => {
             task.group.state.lock().is_subreaper = value != 0;
             Ok(0)
