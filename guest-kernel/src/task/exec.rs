@@ -172,6 +172,7 @@ pub fn load(
     // set_personality_64bit()
     let mut personality = request.personality & !READ_IMPLIES_EXEC;
     let mut file = open_program(context, request.path, request.lookup, Role::Program)?;
+    let program_name = file.path().dentry.name();
     let mut shown = request.path.to_vec();
     let mut depth = 0;
     loop {
@@ -238,11 +239,15 @@ pub fn load(
     let is_plain = is_readable && old.euid == old.uid && old.egid == old.gid;
     mm.set_dumpable(if is_plain { Dumpable::User } else { kernel.sysctls.dumpable_after_change() });
     drop(mm.set_exe(Some(file)));
-    let name = request.path.rsplit(|&b| b == b'/').next().unwrap_or(request.path);
+    // A program executed by its descriptor alone has the name of its file (bprm->comm_from_dentry of Linux 6.14).
+    let name = match request.path {
+        [] => program_name,
+        path => path.rsplit(|&b| b == b'/').next().unwrap_or(path).into(),
+    };
     Ok(Program {
         mm,
         context: UserContext::new_user(loaded.start, stack),
-        comm: Comm::new(name),
+        comm: Comm::new(&name),
         cred,
         mm_user_ns,
         personality,
