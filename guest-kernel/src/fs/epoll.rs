@@ -262,9 +262,11 @@ impl FileOps for EpollFile {
         let mut text = String::new();
         for watch in self.0.snapshot().unwrap_or_default() {
             let Some(file) = watch.file.upgrade() else { continue };
-            let Interest { events, data } = watch.interest;
-            // Asked for or not, these are waited for (ep_insert()).
-            let events = events | sys::EPOLLERR | sys::EPOLLHUP;
+            let Interest { mut events, data } = watch.interest;
+            // Always watched for, and so part of what is watched for; not once a single shot has been taken.
+            if events & !PRIVATE != 0 {
+                events |= sys::EPOLLERR | sys::EPOLLHUP;
+            }
             let (pos, ino) = (file.pos(), file.inode().metadata().ino);
             let device = file.path().mount.super_block.dev;
             // MKDEV(): the kernel's own form, not that of stat(2).

@@ -87,7 +87,7 @@ struct NsSymlink {
 
 impl NsSymlink {
     fn namespace(&self) -> Result<Namespace, Errno> {
-        let task = self.place.id.task().ok_or(Errno::ENOENT)?;
+        let task = self.place.id.task().ok_or(Errno::EACCES)?;
         access::check(&task)?;
         namespace(self.link, &task)
     }

@@ -20,7 +20,7 @@ use super::pid_files::TaskFile;
 use super::{MAGIC, ProcFs, ROOT_INO, TaskId};
 use crate::cred::Cred;
 use crate::fs::kernfs::{Attributes, Dir, Directory, Entry, File, Name, Node, Symlink};
-use crate::vfs::{Access, FileKind, Inode, permission};
+use crate::vfs::{Access, FileKind, Inode, SetAttr, permission};
 
 /// The entry numbers, for inode numbers, of a directory of one scope.
 const ENTRIES_PER_SCOPE: u64 = 1 << 32;
@@ -88,6 +88,10 @@ impl Node for PidDir {
             self.0.fs.options.check_entry(&*self.0.id.resolve()?)?;
         }
         permission::generic_permission(&self.0.attributes(0, 0o555, true).metadata(kind), cred, mask)
+    }
+
+    fn set_attr(&self, _: &SetAttr) -> Result<(), Errno> {
+        Err(Errno::EPERM)
     }
 
     fn magic(&self) -> u32 {

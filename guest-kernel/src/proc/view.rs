@@ -66,7 +66,10 @@ impl Family {
         let parent = state.parent.upgrade();
         let group_code = match (state.exit, state.group_exit, state.job) {
             (ExitState::Zombie(status), _, _) | (_, Some(status), _) => Some(status),
-            (_, None, JobControl::Stopped { signal, .. }) => Some(i32::from(signal.raw())),
+            // wait(2) takes the code along (wait_task_stopped()).
+            (_, None, JobControl::Stopped { signal, reported }) => {
+                Some(if reported { 0 } else { i32::from(signal.raw()) })
+            }
             _ => None,
         };
         Self {

@@ -24,6 +24,10 @@ impl Writer for CommWriter {
         TASK_NAME_MAX
     }
 
+    fn moves_offset(&self) -> bool {
+        false
+    }
+
     fn write(&mut self, bytes: &[u8], count: usize, _: u64) -> Result<usize, Errno> {
         let task = self.id.resolve()?;
         if !Arc::ptr_eq(&task.group, &current().group) {
@@ -47,6 +51,10 @@ pub(super) struct OomWriter {
 impl Writer for OomWriter {
     fn limit(&self) -> usize {
         oom::WRITE_MAX
+    }
+
+    fn moves_offset(&self) -> bool {
+        false
     }
 
     fn write(&mut self, bytes: &[u8], _: usize, _: u64) -> Result<usize, Errno> {
