@@ -99,7 +99,7 @@ pub fn sys_chroot(task: &Arc<Task>, args: &Args) -> SyscallResult {
 pub fn sys_getcwd(task: &Arc<Task>, args: &Args) -> SyscallResult {
     let fs = fs_of(task)?;
     let (root, cwd) = (fs.root(), fs.cwd());
-    if cwd.dentry.is_deleted() {
+    if cwd.dentry.has_lost_name() {
         return Err(Errno::ENOENT);
     }
     let mut text = Vec::new();

@@ -29,6 +29,7 @@ pub struct Dentry {
     place: Mutex<Place>,
     children: Mutex<HashMap<Arc<[u8]>, Weak<Dentry>>>,
     unlinked: AtomicBool,
+    never_named: bool,
 }
 
 impl Dentry {
@@ -39,12 +40,17 @@ impl Dentry {
     }
 
     fn new(inode: Arc<dyn Inode>, parent: Option<Arc<Dentry>>, name: Arc<[u8]>) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::unshared(inode, parent, name))
+    }
+
+    fn unshared(inode: Arc<dyn Inode>, parent: Option<Arc<Dentry>>, name: Arc<[u8]>) -> Self {
+        Self {
             inode,
             place: Mutex::new(rank::DENTRY, Place { parent, name }),
             children: Mutex::new(rank::DENTRY, HashMap::new()),
             unlinked: AtomicBool::new(false),
-        })
+            never_named: false,
+        }
     }
 
     /// The inode.
@@ -69,6 +75,19 @@ impl Dentry {
     #[must_use]
     pub fn is_deleted(&self) -> bool {
         self.unlinked.load(Ordering::Relaxed) || self.inode.is_gone()
+    }
+
+    /// Whether this is a file that was made without a name, which link(2) may still give it one (I_LINKABLE).
+    #[must_use]
+    pub fn is_never_named(&self) -> bool {
+        self.never_named
+    }
+
+    /// Whether the name itself has been removed, as d_path() shows: what lies below a directory that has gone keeps its name.
+    #[must_use]
+    pub fn has_lost_name(&self) -> bool {
+        let is_above_gone = || self.parent().is_some_and(|parent| parent.inode.is_gone());
+        self.unlinked.load(Ordering::Relaxed) || (self.inode.is_gone() && !is_above_gone())
     }
 
     /// Whether `self` is `ancestor` or below it.
@@ -110,9 +129,10 @@ impl Dentry {
     /// A dentry under this one that no lookup finds: a file without a name (`O_TMPFILE`), shown as `#ino (deleted)`.
     #[must_use]
     pub fn nameless_child(self: &Arc<Self>, name: &[u8], inode: Arc<dyn Inode>) -> Arc<Dentry> {
-        let child = Self::new(inode, Some(self.clone()), name.into());
-        child.unlinked.store(true, Ordering::Relaxed);
-        child
+        let mut nameless = Self::unshared(inode, Some(self.clone()), name.into());
+        nameless.unlinked = AtomicBool::new(true);
+        nameless.never_named = true;
+        Arc::new(nameless)
     }
 
     /// Forgets child `name` and marks its dentry deleted.

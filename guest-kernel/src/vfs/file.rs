@@ -117,6 +117,8 @@ bitflags! {
         const UNSIGNED_OFFSET = 128;
         /// poll(2) asks the file; else it is always ready. epoll(7) refuses a file without it (`EPERM`).
         const POLL = 64;
+        /// Takes `O_DIRECT`; else open(2) refuses it (`EINVAL`).
+        const DIRECT = 256;
     }
 }
 

@@ -97,6 +97,9 @@ impl LookupContext {
         if source.is_dir() {
             return Err(Errno::EPERM);
         }
+        if source.inode().metadata().nlink == 0 && !source.dentry.is_never_named() {
+            return Err(Errno::ENOENT);
+        }
         dir.inode().link(&name, source.inode())
     }
 

@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 
 use procfs_core::Errno;
 
-use super::file::{File, OpenFlags, PathOnly};
+use super::file::{File, FileFeatures, OpenFlags, PathOnly};
 use super::hold::Hold;
 use super::inode::NewInode;
 use super::lookup::{Last, LookupContext, Walk, lookup_child};
@@ -177,6 +177,9 @@ impl LookupContext {
             FileKind::BlockDevice | FileKind::Socket => return Err(Errno::ENXIO),
             _ => path.inode().clone().open(&path, flags, &self.cred)?,
         };
+        if flags.contains(OpenFlags::DIRECT) && !ops.features().contains(FileFeatures::DIRECT) {
+            return Err(Errno::EINVAL);
+        }
         if flags.contains(OpenFlags::TRUNC) && kind == FileKind::Regular && !created {
             path.inode().set_attr(&self.truncation(&path, 0))?;
         }

@@ -89,7 +89,7 @@ pub fn d_path(path: &Path, root: &Path) -> Vec<u8> {
     if text.is_empty() {
         text.push(b'/');
     }
-    if path.dentry.is_deleted() {
+    if path.dentry.has_lost_name() {
         text.extend_from_slice(b" (deleted)");
     }
     text

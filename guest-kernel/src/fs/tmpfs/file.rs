@@ -248,7 +248,7 @@ impl FileOps for TmpFile {
     fn features(&self) -> FileFeatures {
         let all =
             FileFeatures::SEEK | FileFeatures::PREAD | FileFeatures::PWRITE | FileFeatures::READ | FileFeatures::WRITE;
-        if self.node.is_directory() { all } else { all | FileFeatures::MMAP }
+        if self.node.is_directory() { all } else { all | FileFeatures::MMAP | FileFeatures::DIRECT }
     }
 
     fn as_any(&self) -> &dyn Any {
