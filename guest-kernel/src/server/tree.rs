@@ -148,7 +148,7 @@ impl Tree for ProcTree {
         offset: u64,
         emit: &mut dyn FnMut(WireEntry<'_>) -> ControlFlow<()>,
     ) -> Result<(), Errno> {
-        if file.path().dentry.is_deleted() {
+        if file.path().dentry.is_unlinked() {
             return Err(Errno::ENOENT);
         }
         file.set_pos(offset);

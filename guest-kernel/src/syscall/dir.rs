@@ -61,7 +61,7 @@ fn list(task: &Arc<Task>, args: &Args, layout: Layout) -> SyscallResult {
     if file.inode().kind() != FileKind::Directory {
         return Err(Errno::ENOTDIR);
     }
-    if file.path().dentry.is_deleted() {
+    if file.path().dentry.is_unlinked() {
         return Err(Errno::ENOENT);
     }
     let room = usize::try_from(args.uint(2)).unwrap_or(MAX_LISTING).min(MAX_LISTING);

@@ -71,10 +71,16 @@ impl Dentry {
         self.place.lock().parent.clone()
     }
 
-    /// Whether the name has been removed.
+    /// Whether the name has been removed, by unlink(2) or its kin.
+    #[must_use]
+    pub fn is_unlinked(&self) -> bool {
+        self.unlinked.load(Ordering::Relaxed)
+    }
+
+    /// Whether the name has been removed, or what it stands for has gone.
     #[must_use]
     pub fn is_deleted(&self) -> bool {
-        self.unlinked.load(Ordering::Relaxed) || self.inode.is_gone()
+        self.is_unlinked() || self.inode.is_gone()
     }
 
     /// Whether this is a file that was made without a name, which link(2) may still give it one (I_LINKABLE).

@@ -55,9 +55,9 @@ pub trait Directory: Node {
     /// What is asked before anything is listed.
     ///
     /// # Errors
-    /// The directory's own.
+    /// `ENOENT` for a directory that has gone, or the directory's own.
     fn check_listing(&self) -> Result<(), Errno> {
-        Ok(())
+        if self.is_gone() { Err(Errno::ENOENT) } else { Ok(()) }
     }
 
     /// The first entry whose offset is at least `offset`, which is 2 or more: `.` and `..` have 0 and 1.
