@@ -134,7 +134,7 @@ fn line_flags(flags: MountFlags) -> LineFlags {
     PAIRS.iter().filter(|(flag, _)| flags.contains(*flag)).fold(LineFlags::empty(), |sum, (_, line)| sum | *line)
 }
 
-/// The names from the root of the file system down to `dentry`.
+/// The names from the root of the file system down to `dentry`, and that the last one was removed (dentry_path()).
 fn root_in_fs(dentry: &Arc<Dentry>) -> Vec<u8> {
     if let Some(namespace) = nsfs::namespace_of(&**dentry.inode()) {
         return namespace.text();
@@ -145,7 +145,11 @@ fn root_in_fs(dentry: &Arc<Dentry>) -> Vec<u8> {
         names.push(at.name());
         at = parent;
     }
-    joined(&names)
+    let mut text = joined(&names);
+    if dentry.is_unlinked() {
+        text.extend_from_slice(b"//deleted");
+    }
+    text
 }
 
 /// Where `mount` is mounted, seen from `root`; `None` where that leads to no mount of it.
