@@ -25,9 +25,9 @@ pub fn same_shell_on_both(script: &str) {
     assert_same(script, &linux, &crate::procvisor::shell(script));
 }
 
-fn on_linux(program: &Path, arguments: &[&str]) -> Outcome {
+/// Runs a program on the host's Linux, without the environment of the test and where every VM has a directory too.
+pub fn on_linux(program: &Path, arguments: &[&str]) -> Outcome {
     let mut command = Command::new(program);
-    // A directory that every VM has too, and none of the test's own environment.
     command.args(arguments).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").current_dir("/");
     process::run(&mut command, b"", DEADLINE)
 }
@@ -47,7 +47,7 @@ fn assert_same(what: &str, linux: &Outcome, guest: &Outcome) {
 }
 
 /// Lines that only one text has, by their longest common subsequence, with what they have in common around them.
-fn difference(one: &str, other: &str) -> String {
+pub fn difference(one: &str, other: &str) -> String {
     let (one, other): (Vec<&str>, Vec<&str>) = (one.lines().collect(), other.lines().collect());
     let mut common = vec![vec![0u32; other.len() + 1]; one.len() + 1];
     for i in (0..one.len()).rev() {

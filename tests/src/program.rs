@@ -9,7 +9,7 @@ use std::{env, fs, process};
 
 use crate::procvisor::build_folder;
 
-/// The file of the program of that name, built when its source is newer.
+/// The file of the program of that name, built when its source is newer: `NAME.c`, or all of the C files in the folder `NAME`.
 ///
 /// # Panics
 /// When it does not compile.
@@ -20,10 +20,10 @@ pub fn built(name: &str) -> PathBuf {
     // A compiler's complaint must not become a second test's complaint about the lock.
     let _guard = lock.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs");
-    let source = sources.join(format!("{name}.c"));
+    let parts = parts_of(&sources, name);
     let folder = build_folder().parent().expect("a profile's folder lies in the target folder").join("test-programs");
     let program = folder.join(name);
-    let newest = modified(&source).max(modified(&sources.join("check.h")));
+    let newest = parts.iter().map(|part| modified(part)).max().flatten().max(modified(&sources.join("check.h")));
     if newest.is_some() && modified(&program) > newest {
         return program;
     }
@@ -34,16 +34,21 @@ pub fn built(name: &str) -> PathBuf {
     compiler
         .args(["-O2", "-static", "-pthread", "-mfsgsbase", "-Wall", "-Wextra", "-Werror", "-Wno-array-bounds", "-o"])
         .arg(&scratch)
-        .arg(&source);
+        .args(parts.iter().filter(|part| part.extension().is_some_and(|extension| extension == "c")));
     let output = compiler.output().unwrap_or_else(|error| panic!("no C compiler: {error}; run scripts/setup"));
-    assert!(
-        output.status.success(),
-        "{} does not compile:\n{}",
-        source.display(),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{name} does not compile:\n{}", String::from_utf8_lossy(&output.stderr));
     fs::rename(&scratch, &program).expect("the target folder can be written");
     program
+}
+
+/// The sources that are the program's own, in a fixed order.
+fn parts_of(sources: &Path, name: &str) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(sources.join(name)) else {
+        return vec![sources.join(format!("{name}.c"))];
+    };
+    let mut parts: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    parts.sort();
+    parts
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {
