@@ -95,9 +95,10 @@ const fn made_text(name: &'static str, make: fn(&Kernel) -> Vec<u8>) -> Named {
     value(name, 0o444, Source::MadeText(make))
 }
 
-/// The most namespaces of a kind: none can be made.
+/// The most namespaces of a kind: they are not counted, so there is no limit, and none can be set.
 const fn namespaces(name: &'static str) -> Named {
-    let source = Source::Kept { initial: &[0], rule: Numbers::Int { min: 0, max: 0 }, accept: None };
+    const MOST: Numbers = Numbers::Int { min: i32::MAX, max: i32::MAX };
+    let source = Source::Kept { initial: &[i32::MAX as i64], rule: MOST, accept: None };
     Named { name, item: Item::Value(Knob { mode: 0o644, rights: Rights::UserNs, source }) }
 }
 
