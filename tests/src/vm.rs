@@ -88,15 +88,31 @@ impl Vm {
         child.expect("it was found")
     }
 
-    /// Its unix socket.
+    /// Its directory in the register.
+    pub fn entry(&self) -> PathBuf {
+        self.runtime().join("procvisor").join(&self.name)
+    }
+
+    /// Its unix socket that speaks 9P.
     ///
     /// # Panics
     /// When there is none in the register.
     pub fn socket(&self) -> PathBuf {
-        let folder = self.runtime().join("procvisor").join(&self.name);
-        let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-        let mut sockets = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_socket()));
-        sockets.next().expect("the register holds the VM's socket").path()
+        self.socket_named("proc.sock")
+    }
+
+    /// The unix socket of its VMM.
+    ///
+    /// # Panics
+    /// When there is none in the register.
+    pub fn control(&self) -> PathBuf {
+        self.socket_named("control.sock")
+    }
+
+    fn socket_named(&self, name: &str) -> PathBuf {
+        let path = self.entry().join(name);
+        assert!(fs::symlink_metadata(&path).is_ok_and(|file| file.file_type().is_socket()), "{}", path.display());
+        path
     }
 
     /// Waits until `condition` holds.

@@ -9,6 +9,7 @@
 //! | `bus`, `devices` | which device answers where: serial line, exit port, virtio console |
 //! | `rootfs` | the initramfs: a directory, an archive, or one program with its libraries |
 //! | `proc` | 9P2000.L: the client, the multiplexer that lets several clients share a VM's stream, the FUSE mount |
+//! | `control` | what may be asked of a running VM's process: pause, resume, its end, its kernel's log |
 //! | `registry` | the VMs of one user on this host |
 //! | `terminal` | the host's terminal in raw mode |
 //! | `timing` | where the time of a start and an end goes |
@@ -20,6 +21,7 @@
 
 pub mod bus;
 pub mod config;
+pub mod control;
 pub mod devices;
 #[expect(unsafe_code, reason = "tells KVM which of this process's memory is the guest's")]
 pub mod kvm;

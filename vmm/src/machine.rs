@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
@@ -99,8 +99,25 @@ impl MachineHandle {
         self.kick.stop();
     }
 
-    /// The end of the kernel's serial log.
+    /// Holds the virtual processor until [`resume`](Self::resume): the guest executes nothing, while its clock goes on. `false` when it
+    /// could not be held within `patience`, or has ended.
+    pub fn pause(&self, patience: Duration) -> bool {
+        self.kick.pause(patience)
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.kick.resume();
+    }
+
+    /// The end of the kernel's serial log, as it has come so far.
     pub fn serial_log(&self) -> SerialLog {
+        self.log.clone()
+    }
+
+    /// The same with what still waits for an exit from the guest; waits for that no longer than `patience`.
+    pub fn flushed_log(&self, patience: Duration) -> SerialLog {
+        self.kick.nudge(patience);
         self.log.clone()
     }
 }

@@ -1,10 +1,12 @@
 //! The VMs of one user on this host, as directories of the run-time directory.
 //!
-//! Each VM is `BASE/NAME/` with `lock`, `pid`, `config.json`, `proc.sock` and, when it runs detached, `output`. The VMM's process holds a
+//! Each VM is `BASE/NAME/` with `lock`, `pid`, `config.json`, `proc.sock`, `control.sock`, when it runs detached `output`, and while it is
+//! paused `paused`. The VMM's process holds a
 //! lock (flock) on `lock` while it lives: that lock, and nothing else, says that a VM is there; an entry whose lock is free was left by a
 //! VMM that was killed and is removed by whoever meets it. Every look at a lock and every change of an entry happens under the lock on
 //! BASE itself, which is held for a few system calls only; so looking never makes a start fail, and no two processes race.
 
+mod condition;
 mod error;
 
 use std::ffi::OsString;
@@ -20,6 +22,7 @@ use rustix::fs::FlockOperation;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use serde::{Deserialize, Serialize};
 
+pub use condition::{Condition, PauseMark};
 pub use error::Error;
 use error::failed;
 
@@ -27,6 +30,8 @@ const LOCK: &str = "lock";
 const PID: &str = "pid";
 const CONFIG: &str = "config.json";
 const SOCKET: &str = "proc.sock";
+const CONTROL: &str = "control.sock";
+const PAUSED: &str = "paused";
 /// The file that gets the output of a detached VM.
 pub const OUTPUT: &str = "output";
 /// The longest VM name, in bytes: what a host name may have (Linux's `__NEW_UTS_LEN`).
@@ -47,7 +52,7 @@ pub struct Config {
     pub detached: bool,
 }
 
-/// A VM that runs.
+/// A VM that is there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Entry {
     /// Its name.
@@ -57,11 +62,19 @@ pub struct Entry {
     /// That process's start time in clock ticks after the host's boot (proc_pid_stat(5), field 22).
     #[serde(skip)]
     pub pid_start: u64,
+    /// Whether it executes.
+    pub state: Condition,
     /// What it runs.
     #[serde(flatten)]
     pub config: Config,
     /// The unix socket that speaks 9P2000.L.
     pub socket: PathBuf,
+    /// The unix socket that takes the requests of [`crate::control`].
+    #[serde(skip)]
+    pub control: PathBuf,
+    /// The file that has its output, when it is detached.
+    #[serde(skip)]
+    pub output: PathBuf,
 }
 
 /// The directory of all entries.
@@ -238,7 +251,10 @@ impl Registry {
             pid: pid.parse().ok()?,
             pid_start: start.parse().ok()?,
             config: serde_json::from_slice(&fs::read(directory.join(CONFIG)).ok()?).ok()?,
+            state: if directory.join(PAUSED).exists() { Condition::Paused } else { Condition::Running },
             socket: directory.join(SOCKET),
+            control: directory.join(CONTROL),
+            output: directory.join(OUTPUT),
         })
     }
 
@@ -290,8 +306,25 @@ impl Registration {
     /// # Errors
     /// `Error::Io` when it cannot be bound.
     pub fn listen(&self) -> Result<UnixListener, Error> {
-        let path = self.directory().join(SOCKET);
+        self.listen_on(SOCKET)
+    }
+
+    /// Opens the socket for what may be asked of the VMM itself.
+    ///
+    /// # Errors
+    /// `Error::Io` when it cannot be bound.
+    pub fn listen_for_control(&self) -> Result<UnixListener, Error> {
+        self.listen_on(CONTROL)
+    }
+
+    fn listen_on(&self, file: &str) -> Result<UnixListener, Error> {
+        let path = self.directory().join(file);
         with_short_path(&path, |path| UnixListener::bind(path)).map_err(failed("listen on", &path))
+    }
+
+    /// Where it is noted that the VM is paused.
+    pub fn pause_mark(&self) -> PauseMark {
+        PauseMark(self.directory().join(PAUSED))
     }
 
     /// Creates the file that gets a detached VM's output.

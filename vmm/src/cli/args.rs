@@ -91,6 +91,37 @@ pub(crate) enum Command {
         #[arg(value_name = "VM")]
         name: String,
     },
+    /// Let a VM's processor stand still until it is resumed; its clock goes on
+    Pause {
+        /// Its name, as `procvisor list` has it
+        #[arg(value_name = "VM")]
+        name: String,
+    },
+    /// Let a paused VM go on
+    Resume {
+        /// Its name, as `procvisor list` has it
+        #[arg(value_name = "VM")]
+        name: String,
+    },
+    /// Wait until a VM ends, print the status of its `run` and exit with it
+    Wait {
+        /// Its name, as `procvisor list` has it
+        #[arg(value_name = "VM")]
+        name: String,
+    },
+    /// Print what a detached VM has written
+    #[command(override_usage = "procvisor logs [-f] [--kernel] VM")]
+    Logs {
+        /// Go on until the VM ends
+        #[arg(long, short)]
+        follow: bool,
+        /// Print the end of the guest kernel's log instead, of any VM
+        #[arg(long)]
+        kernel: bool,
+        /// Its name, as `procvisor list` has it
+        #[arg(value_name = "VM")]
+        name: String,
+    },
 }
 
 /// The words `VM PATH...`, or `PATH...` with `--connect`.

@@ -203,7 +203,7 @@ pub(crate) fn cat(target: &Resolved, raw: bool) -> Result<u8, Failure> {
 }
 
 /// Text with control characters as `cat -v` shows them; lines and tabs stay.
-fn for_terminal(text: &[u8]) -> Vec<u8> {
+pub(crate) fn for_terminal(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     for letter in String::from_utf8_lossy(text).chars() {
         match letter {

@@ -16,16 +16,17 @@ pub(crate) fn list(json: bool) -> Result<u8, Failure> {
     if json {
         return print_json(&entries).map(|()| 0);
     }
-    let header = ["NAME", "PID", "AGE", "MEMORY", "COMMAND"].map(str::to_owned);
+    let header = ["NAME", "PID", "AGE", "STATE", "MEMORY", "COMMAND"].map(str::to_owned);
     let now = registry::now();
-    let lines: Vec<[String; 5]> = std::iter::once(header)
+    let lines: Vec<[String; 6]> = std::iter::once(header)
         .chain(entries.into_iter().map(|entry| {
             let age = age(now.saturating_sub(entry.config.started_at));
             let memory = Size(entry.config.memory_bytes).to_string();
-            [entry.name, entry.pid.to_string(), age, memory, printable(&entry.config.command.join(" "))]
+            let state = entry.state.word().to_owned();
+            [entry.name, entry.pid.to_string(), age, state, memory, printable(&entry.config.command.join(" "))]
         }))
         .collect();
-    print(columns(&lines, &[false, true, true, true, false], None).as_bytes())?;
+    print(columns(&lines, &[false, true, true, false, true, false], None).as_bytes())?;
     Ok(0)
 }
 

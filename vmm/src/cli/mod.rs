@@ -6,6 +6,7 @@
 mod args;
 mod detach;
 mod files;
+mod lifecycle;
 mod list;
 mod mount;
 mod ps;
@@ -119,13 +120,29 @@ pub(crate) fn main() -> ExitCode {
 fn dispatch(cli: Cli, start: ProcessStart) -> Result<u8, Failure> {
     let connect = cli.connect.as_deref();
     match cli.command {
-        Command::Run(_) | Command::List { .. } | Command::Stop { .. } if connect.is_some() => {
+        Command::Run(_)
+        | Command::List { .. }
+        | Command::Stop { .. }
+        | Command::Pause { .. }
+        | Command::Resume { .. }
+        | Command::Wait { .. }
+        | Command::Logs { .. }
+            if connect.is_some() =>
+        {
             Err(Failure::ours("--connect goes with ls, cat, readlink, stat, write, ps and mount only"))
         }
         Command::Run(run) if run.detach && !run.detached_child => detach::start(),
         Command::Run(run) => run::run(&run, start),
         Command::List { json } => list::list(json),
         Command::Stop { name } => list::stop(&name),
+        Command::Pause { name } => lifecycle::pause(&name),
+        Command::Resume { name } => lifecycle::resume(&name),
+        Command::Wait { name } => lifecycle::wait(&name),
+        Command::Logs { name, follow, kernel } => lifecycle::logs(
+            &name,
+            if kernel { lifecycle::Log::Kernel } else { lifecycle::Log::Output },
+            if follow { lifecycle::Until::End } else { lifecycle::Until::Now },
+        ),
         Command::Ls { json, long, target } => files::ls(&target::resolve(connect, &target.words, true)?, json, long),
         Command::Cat { raw, target } => files::cat(&target::resolve(connect, &target.words, false)?, raw),
         Command::Readlink { json, target } => files::readlink(&target::resolve(connect, &target.words, false)?, json),

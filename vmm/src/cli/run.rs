@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vmm::config::{InitSpec, Initramfs, InitramfsPart, PortBackend, Ports, StdioKind, VmConfig};
+use vmm::control::{Ending, Server};
 use vmm::machine::{Machine, MachineHandle, Outcome};
 use vmm::proc::Mux;
 use vmm::proc::client::{Client, Options};
@@ -63,6 +64,8 @@ fn run_vm(args: &Run, announcer: &Arc<Announcer>, timing: &Timing) -> Result<u8,
         started_at: registry::now(),
         detached: args.detached_child,
     };
+    // Dropped after the registration: those who wait for the end are let go once the name is free.
+    let ending = Arc::new(Ending::default());
     let registration = Registry::open()?.register(args.name.as_deref(), &config)?;
     if args.detached_child {
         announcer.redirect(&registration)?;
@@ -80,6 +83,13 @@ fn run_vm(args: &Run, announcer: &Arc<Announcer>, timing: &Timing) -> Result<u8,
     let config = vm_config(args, root, env, &registration, is_terminal, timing)?;
     let machine = Machine::new(config, ports).map_err(|error| Failure::ours(plain(&error)))?;
     watch.attach(machine.handle(), is_terminal);
+    let control = Server::start(
+        registration.listen_for_control()?,
+        machine.handle(),
+        registration.pause_mark(),
+        Arc::clone(&ending),
+    )
+    .map_err(|error| Failure::ours(format!("cannot serve the VM's control socket: {}", plain(&error))))?;
     if args.detached_child {
         // A file system must not stay busy for a VM that was started from it.
         let _ = std::env::set_current_dir("/");
@@ -90,8 +100,12 @@ fn run_vm(args: &Run, announcer: &Arc<Announcer>, timing: &Timing) -> Result<u8,
     drop(raw);
     drop(mounted);
     drop(mux);
-    let outcome = outcome.map_err(|error| Failure::ours(plain(&error)))?;
-    let status = conclude(args, outcome, &program, watch.cause())?;
+    drop(control);
+    let result = outcome
+        .map_err(|error| Failure::ours(plain(&error)))
+        .and_then(|outcome| conclude(args, outcome, &program, watch.cause()));
+    ending.is_over(result.as_ref().map_or_else(|failure| failure.status, |status| *status));
+    let status = result?;
     announcer.ready(registration.name());
     Ok(status)
 }

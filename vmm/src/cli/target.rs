@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use vmm::proc::client::{Client, Options};
-use vmm::registry::{self, Registry};
+use vmm::registry::{self, Condition, Registry};
 
 use super::{Failure, plain};
 
@@ -48,13 +48,29 @@ impl Resolved {
 
     /// Connects to the VM's socket, without a word on it.
     pub(crate) fn stream(&self) -> Result<UnixStream, Failure> {
+        if self.is_paused() {
+            return Err(self.is_paused_failure());
+        }
         registry::connect(&self.socket)
             .map_err(|error| Failure::ours(format!("cannot connect to {}: {}", self.socket.display(), plain(&error))))
     }
 
     /// The VM's failure to answer.
     pub(crate) fn failure(&self, error: &dyn std::error::Error) -> Failure {
+        if self.is_paused() {
+            return self.is_paused_failure();
+        }
         Failure::ours(format!("{}: {}", self.name, plain(error)))
+    }
+
+    /// Whether it is a VM of the registry that stands still: then nobody answers.
+    fn is_paused(&self) -> bool {
+        let entry = Registry::open().and_then(|registry| registry.find(&self.name));
+        entry.is_ok_and(|entry| entry.socket == self.socket && entry.state == Condition::Paused)
+    }
+
+    fn is_paused_failure(&self) -> Failure {
+        Failure::ours(format!("{0} is paused, so it does not answer; procvisor resume {0}", self.name))
     }
 }
 

@@ -14,14 +14,27 @@ pub const LOG_BYTES: usize = 64 << 10;
 
 /// The end of the kernel's log; clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct SerialLog(Arc<Mutex<VecDeque<u8>>>);
+pub struct SerialLog(Arc<Mutex<Ring>>);
+
+#[derive(Debug, Default)]
+struct Ring {
+    bytes: VecDeque<u8>,
+    /// Bytes that were kept once and are no longer.
+    dropped: u64,
+}
 
 impl SerialLog {
     /// The last [`LOG_BYTES`] bytes at most.
     pub fn bytes(&self) -> Vec<u8> {
+        self.since(0).0
+    }
+
+    /// What was written behind the first `from` bytes of all, as far as it is kept; and how many bytes have been written in all.
+    pub fn since(&self, from: u64) -> (Vec<u8>, u64) {
         let ring = self.ring();
-        let (front, back) = ring.as_slices();
-        [front, back].concat()
+        let skip = usize::try_from(from.saturating_sub(ring.dropped)).unwrap_or(usize::MAX).min(ring.bytes.len());
+        let bytes = ring.bytes.range(skip..).copied().collect();
+        (bytes, ring.dropped + ring.bytes.len() as u64)
     }
 
     /// The same as text.
@@ -30,14 +43,14 @@ impl SerialLog {
     }
 
     fn push(&self, bytes: &[u8]) {
-        let bytes = &bytes[bytes.len().saturating_sub(LOG_BYTES)..];
         let mut ring = self.ring();
-        let excess = (ring.len() + bytes.len()).saturating_sub(LOG_BYTES);
-        ring.drain(..excess);
-        ring.extend(bytes);
+        ring.bytes.extend(bytes);
+        let excess = ring.bytes.len().saturating_sub(LOG_BYTES);
+        ring.bytes.drain(..excess);
+        ring.dropped += excess as u64;
     }
 
-    fn ring(&self) -> MutexGuard<'_, VecDeque<u8>> {
+    fn ring(&self) -> MutexGuard<'_, Ring> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -156,6 +169,8 @@ mod tests {
         }
         let bytes = log.bytes();
         assert_eq!((bytes.len(), bytes[0], &bytes[LOG_BYTES - 10..]), (LOG_BYTES, b'a', &[b'b'; 10][..]));
+        assert_eq!(log.since(LOG_BYTES as u64 + 4), (vec![b'b'; 5], LOG_BYTES as u64 + 9));
+        assert_eq!(log.since(u64::MAX), (vec![], LOG_BYTES as u64 + 9));
         port.write(0, &vec![b'c'; LOG_BYTES + 5]);
         assert!(log.bytes().iter().all(|&byte| byte == b'c'));
     }

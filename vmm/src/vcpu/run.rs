@@ -58,10 +58,10 @@ impl Vcpu {
     }
 
     fn run_until_end(&mut self, bus: &mut Bus, kick: &Kick) -> Result<End, Error> {
-        while !kick.is_stopped() {
+        while kick.may_run() {
             let step = match self.fd.run() {
                 Ok(exit) => step_of(exit, bus, &mut self.port_bytes),
-                Err(error) if matches!(error.errno(), libc::EINTR | libc::EAGAIN) => continue,
+                Err(error) if matches!(error.errno(), libc::EINTR | libc::EAGAIN) => Step::Done,
                 Err(error) => return Err(kvm::Error::ioctl("KVM_RUN")(error).into()),
             };
             self.take_coalesced(bus)?;
