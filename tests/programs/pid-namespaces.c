@@ -183,6 +183,24 @@ static int inside(void *argument)
     return 0;
 }
 
+static int chosen_numbers(void *unused)
+{
+    (void)unused;
+    int last = open("/proc/sys/kernel/ns_last_pid", O_RDWR);
+    show("ns_last_pid", write(last, "41\n", 3));
+    char text[16] = "";
+    show("it reads", pread(last, text, sizeof text - 1, 0));
+    printf("last number %s", text);
+    pid_t child = split();
+    if (child == 0)
+        _exit(0);
+    show("the next number", child);
+    wait(NULL);
+    show("none above the greatest", pwrite(last, "4194305", 7, 0));
+    show("none below 0", pwrite(last, "-1", 2, 0));
+    return 0;
+}
+
 static void three_levels(void)
 {
     struct above above;
@@ -372,6 +390,7 @@ int main(void)
         return 0;
     }
     reap("entering", child);
+    reap("chosen numbers", clone_into(CLONE_NEWPID, chosen_numbers, NULL));
     child = clone_into(CLONE_NEWPID, deeper, NULL);
     reap("all levels", child);
     return 0;

@@ -250,8 +250,57 @@ static void orphaned_groups(void)
     printf("it was told: %s\n", said);
 }
 
+/* Runs as the program that a parent has become: what the child of before tells at its end. */
+static int after_exec(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGCHLD);
+    printf("a child of the program before tells its end by SIG%s\n", sigabbrev_np(sigwaitinfo(&set, NULL)));
+    show_fact("and is waited for as a clone child", waitpid(-1, NULL, __WCLONE) > 0);
+    return 0;
+}
+
+static int sleep_a_while(void *unused)
+{
+    usleep(200000);
+    return unused != NULL;
+}
+
+static int end_at_once(void *unused)
+{
+    return unused != NULL;
+}
+
+static void exit_signals(void)
+{
+    pid_t child = split();
+    if (child == 0) {
+        sigset_t set;
+        sigemptyset(&set);
+        sigaddset(&set, SIGUSR1);
+        sigaddset(&set, SIGCHLD);
+        sigprocmask(SIG_BLOCK, &set, NULL);
+        clone(sleep_a_while, stack + 4096, SIGUSR1, NULL);
+        execl("/proc/self/exe", "reaping", "after", NULL);
+        _exit(1);
+    }
+    reap("an exec in between", child);
+    /* A sibling tells its end as the one who made it does, whatever was asked for. */
+    child = split();
+    if (child == 0) {
+        pid_t sibling = clone(end_at_once, stack + 4096, CLONE_PARENT | SIGUSR1, NULL);
+        wait_for_state(sibling, "Z");
+        _exit((int)stat_number(sibling, 38));
+    }
+    reap("a sibling's exit signal", child);
+    show_fact("it is ours to wait for", waitpid(-1, NULL, 0) > 0);
+}
+
 static int everything(void)
 {
+    exit_signals();
     subreapers();
     children_of_threads();
     flags_of_zombies();
@@ -268,8 +317,11 @@ static int everything(void)
 }
 
 /* In a VM this is the first process of all, whose children are never thought to be somebody's to continue. */
-int main(void)
+int main(int argc, char **argv)
 {
+    (void)argv;
+    if (argc > 1)
+        return after_exec();
     pid_t child = split();
     if (child == 0)
         return everything();

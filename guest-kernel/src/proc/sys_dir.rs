@@ -144,12 +144,12 @@ struct SysFile {
 /// Whether `cred` has all of `mask` on `knob` (sysctl_perm()).
 fn sysctl_perm(knob: &Knob, cred: &Cred, mask: Access) -> bool {
     let mode = match knob.rights {
-        Rights::Root => knob.mode,
+        Rights::Root | Rights::PidNs => knob.mode,
         Rights::UserNs if cred.has_in(&cred.user_ns, Capability::SysResource) => knob.mode >> 6 & 7,
         Rights::UserNs => knob.mode & 4,
     };
     match knob.rights {
-        Rights::Root => test_perm(mode, cred, mask),
+        Rights::Root | Rights::PidNs => test_perm(mode, cred, mask),
         Rights::UserNs => mask.bits() & !u32::from(mode) & 7 == 0,
     }
 }
@@ -295,7 +295,12 @@ impl Raw for Open {
 
 impl Writer for Open {
     fn check(&mut self, count: usize, _: u64) -> Result<(), Errno> {
-        self.check_access(Access::WRITE, count)
+        self.check_access(Access::WRITE, count)?;
+        let (cred, ns) = (current().cred(), current().pid_ns());
+        let may = |capability| cred.has_in(ns.user_ns(), capability);
+        let has_right =
+            self.knob.rights != Rights::PidNs || may(Capability::CheckpointRestore) || may(Capability::SysAdmin);
+        if has_right { Ok(()) } else { Err(Errno::EPERM) }
     }
 
     fn write(&mut self, bytes: &[u8], count: usize, pos: u64) -> Result<usize, Errno> {

@@ -38,6 +38,8 @@ pub(super) enum Rights {
     Root,
     /// The owner's for who may administer the user namespace's resources; all others read (ucount.c set_permissions()).
     UserNs,
+    /// The mode's, and a write needs rights over the writer's pid namespace besides (pid_ns_ctl_handler()).
+    PidNs,
 }
 
 /// Where a value comes from.
@@ -170,7 +172,18 @@ const KERNEL: &[Named] = &[
     kept("msgmnb", &[16384], NATURAL),
     kept("msgmni", &[32000], Numbers::Int { min: 0, max: 32768 }),
     shown("ngroups_max", &[65536]),
-    value("ns_last_pid", 0o444, Source::Made(values::ns_last_pid)),
+    Named {
+        name: "ns_last_pid",
+        item: Item::Value(Knob {
+            mode: 0o666,
+            rights: Rights::PidNs,
+            source: Source::Live {
+                rule: Numbers::Int { min: 0, max: crate::pid::PID_MAX },
+                get: values::ns_last_pid,
+                set: values::set_ns_last_pid,
+            },
+        }),
+    },
     made_text("osrelease", |_| crate::syscall::RELEASE.into()),
     value("ostype", 0o444, Source::KeptText { initial: "Linux", max: 5 }),
     only("overflowgid", &[65534]),

@@ -83,8 +83,12 @@ pub(super) fn file_nr(kernel: &Kernel) -> [i64; 3] {
 }
 
 /// The number given out last in the reader's namespace.
-pub(super) fn ns_last_pid(_: &Kernel) -> Vec<i64> {
-    [i64::from(current().pid_ns().last())].into()
+pub(super) fn ns_last_pid(_: &Kernel) -> i64 {
+    current().pid_ns().last().into()
+}
+
+pub(super) fn set_ns_last_pid(_: &Kernel, number: i64) {
+    current().pid_ns().set_last(narrow(number));
 }
 
 fn random_uuid() -> [u8; 16] {

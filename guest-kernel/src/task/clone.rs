@@ -138,12 +138,13 @@ pub fn clone(parent: &Arc<Task>, request: &CloneRequest) -> Result<i32, Errno> {
         let family =
             if flags.contains(CloneFlags::PARENT) { parent.group.parent() } else { Some(parent.group.clone()) };
         if let Some(family) = family {
-            let parent_thread = if flags.contains(CloneFlags::PARENT) {
-                parent.group.state.lock().parent_thread.clone()
+            if flags.contains(CloneFlags::PARENT) {
+                be_sibling(&group, &parent.group);
             } else {
-                Arc::downgrade(parent)
-            };
-            group.state.lock().parent_thread = parent_thread;
+                let mut state = group.state.lock();
+                state.parent_thread = Arc::downgrade(parent);
+                state.parent_exec_id = parent.group.exec_id.load(Relaxed);
+            }
             family.state.lock().children.push(group);
         }
     }
@@ -258,6 +259,18 @@ fn child_group(parent: &Arc<Task>, pid: &Arc<Pid>, request: &CloneRequest) -> Ar
     group.oom_score_adj.store(of.oom_score_adj.load(Relaxed), Relaxed);
     group.oom_score_adj_min.store(of.oom_score_adj_min.load(Relaxed), Relaxed);
     group
+}
+
+/// With `PARENT` the child is to its parent what the caller is, with the caller's exit signal.
+fn be_sibling(group: &ThreadGroup, of: &ThreadGroup) {
+    let (thread, exec_id, exit_signal) = {
+        let state = of.state.lock();
+        (state.parent_thread.clone(), state.parent_exec_id, state.exit_signal)
+    };
+    let mut state = group.state.lock();
+    state.parent_thread = thread;
+    state.parent_exec_id = exec_id;
+    state.exit_signal = exit_signal;
 }
 
 fn publish(task: &Arc<Task>, is_thread: bool) {

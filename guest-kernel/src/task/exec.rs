@@ -376,6 +376,7 @@ fn install(task: &Arc<Task>, program: Program) {
     } else {
         task.clear_flags(TaskFlags::RANDOMIZE);
     }
+    task.group.exec_id.fetch_add(1, Relaxed);
     let mut state = task.group.state.lock();
     state.has_execed = true;
     state.exit_signal = Some(Signal::CHLD);

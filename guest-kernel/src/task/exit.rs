@@ -139,7 +139,13 @@ fn end_process(task: &Arc<Task>, group: &Arc<ThreadGroup>) {
 
 /// Tells the parent of the end, and reaps at once where it does not care (do_notify_parent()).
 pub(super) fn notify_parent(group: &Arc<ThreadGroup>, parent: &Arc<ThreadGroup>, status: i32) {
-    let exit_signal = group.state.lock().exit_signal;
+    let (asked_for, parent_exec_id) = {
+        let state = group.state.lock();
+        (state.exit_signal, state.parent_exec_id)
+    };
+    // The program that asked for another signal may be gone.
+    let is_same_program = parent_exec_id == parent.exec_id.load(Relaxed);
+    let exit_signal = asked_for.map(|signal| if is_same_program { signal } else { Signal::CHLD });
     let ignored = exit_signal == Some(Signal::CHLD) && {
         let handlers = parent.handlers.lock();
         let action = handlers.get(Signal::CHLD);

@@ -4,7 +4,7 @@
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use super::{ProcessGroup, Rlimits, Task};
 use crate::kernel::Kernel;
@@ -59,6 +59,8 @@ pub struct GroupState {
     pub job: JobControl,
     /// What the parent gets at the end; `None` for none.
     pub exit_signal: Option<Signal>,
+    /// The parent's `exec_id` when it made the process.
+    pub parent_exec_id: u32,
     /// It has executed a program since it was forked (setpgid(2) by the parent is over).
     pub has_execed: bool,
     /// A thread waits for the others to end before it executes a program.
@@ -137,6 +139,8 @@ pub struct ThreadGroup {
     pub handlers: Mutex<SigHandlers>,
     /// Signals sent to the process as a whole.
     pub pending: Mutex<Pending>,
+    /// How often it has executed a program: a child from before tells its end by SIGCHLD only.
+    pub(super) exec_id: AtomicU32,
     /// Woken when a child changes its state.
     pub child_wait: WaitQueue,
     /// Woken when the process goes on after a stop.
@@ -192,6 +196,7 @@ impl ThreadGroup {
                     group_exit: None,
                     job: JobControl::Running,
                     exit_signal,
+                    parent_exec_id: 0,
                     has_execed: false,
                     is_executing: false,
                     is_subreaper: false,
@@ -199,6 +204,7 @@ impl ThreadGroup {
             ),
             handlers: Mutex::new(Rank::SIGNAL_HANDLERS, handlers),
             pending: Mutex::new(Rank::GROUP_SIGNALS, Pending::default()),
+            exec_id: AtomicU32::new(0),
             child_wait: WaitQueue::new(),
             continue_wait: WaitQueue::new(),
             exec_wait: WaitQueue::new(),

@@ -418,7 +418,8 @@ impl Task {
 
     /// The letter that `/proc` shows for its state: R S D T Z X I.
     pub fn state_letter(&self) -> u8 {
-        if self.is_dead() {
+        // One that still gives up what it has is none yet.
+        if self.has_left.load(Relaxed) {
             return b'Z';
         }
         match self.thread.state() {
