@@ -193,10 +193,12 @@ impl Machine {
         let Self { mut vcpu, vm, mut bus, console, requests, kick, log, kernel, timing } = self;
         let events = EventThread::start(console, requests)?;
         timing.mark("kvm-run");
+        tracing::info!(platform = ?vcpu.platform(), "the vCPU starts");
         let end = vcpu.run(&mut bus, &kick);
         timing.mark("guest-ended");
         events.finish();
         timing.mark("output-written");
+        tracing::info!(end = ?end, "the vCPU has ended");
         if timing.is_on() {
             timing.add_guest_marks(&log.text());
         }

@@ -150,6 +150,7 @@ impl Registry {
         registration.write(PID, format!("{pid} {start}\n").as_bytes())?;
         let text = serde_json::to_vec_pretty(config).expect("a config is plain data");
         registration.write(CONFIG, &text)?;
+        tracing::info!(vm = registration.name, directory = %directory.display(), "registered");
         Ok(registration)
     }
 
@@ -167,6 +168,7 @@ impl Registry {
                 continue;
             }
             if !self.is_live(&name)? {
+                tracing::info!(vm = name, "removing what a VMM that was killed has left");
                 self.remove_entry(&name)?;
             } else if let Some(entry) = self.read_entry(&name) {
                 entries.push(entry);

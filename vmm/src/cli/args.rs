@@ -4,15 +4,25 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use vmm::config::DEFAULT_MEMORY_BYTES;
+
+use super::config_file;
+use super::log::{LogFormat, LogLevel};
 
 /// Boots Linux programs in a micro-VM and shows the host their /proc.
 #[derive(Debug, Parser)]
-#[command(name = "procvisor", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "procvisor", version, max_term_width = 100, arg_required_else_help = true, after_help = EXAMPLES)]
 pub(crate) struct Cli {
     /// Speak 9P2000.L to this unix socket (a VM's, or QEMU's for the port procvisor.proc); VM is then left out
     #[arg(long, global = true, value_name = "SOCKET")]
     pub(crate) connect: Option<PathBuf>,
+    /// Tell on standard error what happens on the host's side
+    #[arg(long, global = true, value_enum, value_name = "LEVEL", default_value = "off", env = "PROCVISOR_LOG")]
+    pub(crate) log_level: LogLevel,
+    /// As lines of text or JSON
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -20,8 +30,9 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Boot a VM, run PROGRAM as its process 1, exit with its status
-    #[command(override_usage = "procvisor run [OPTIONS] [--] PROGRAM [ARG]...")]
-    Run(Run),
+    #[command(override_usage = "procvisor run [OPTIONS] [--] PROGRAM [ARG]...", after_help = RUN_EXAMPLES)]
+    #[command(args_override_self = true)]
+    Run(Box<Run>),
     /// List the VMs that run on this host
     List {
         /// Print JSON
@@ -29,7 +40,10 @@ pub(crate) enum Command {
         json: bool,
     },
     /// List directories of a VM's /proc
-    #[command(override_usage = "procvisor ls [--json] [-l] VM [PATH]...")]
+    #[command(
+        override_usage = "procvisor ls [--json] [-l] VM [PATH]...",
+        after_help = "Example:\n  procvisor ls web                # the files of /proc\n  procvisor ls -l web 1/fd        # the descriptors of process 1"
+    )]
     Ls {
         /// Print JSON
         #[arg(long)]
@@ -41,7 +55,10 @@ pub(crate) enum Command {
         target: Target,
     },
     /// Print files of a VM's /proc
-    #[command(override_usage = "procvisor cat [--raw] VM PATH...")]
+    #[command(
+        override_usage = "procvisor cat [--raw] VM PATH...",
+        after_help = "Example:\n  procvisor cat web 1/status 1/maps\n  procvisor cat web 1/environ | tr '\\0' '\\n'"
+    )]
     Cat {
         /// Print control characters as they are, on a terminal too
         #[arg(long)]
@@ -50,7 +67,10 @@ pub(crate) enum Command {
         target: Target,
     },
     /// Print where symbolic links of a VM's /proc lead
-    #[command(override_usage = "procvisor readlink [--json] VM PATH...")]
+    #[command(
+        override_usage = "procvisor readlink [--json] VM PATH...",
+        after_help = "Example:\n  procvisor readlink web 1/exe 1/cwd"
+    )]
     Readlink {
         /// Print JSON
         #[arg(long)]
@@ -59,7 +79,10 @@ pub(crate) enum Command {
         target: Target,
     },
     /// Print the attributes of names in a VM's /proc
-    #[command(override_usage = "procvisor stat [--json] VM PATH...")]
+    #[command(
+        override_usage = "procvisor stat [--json] VM PATH...",
+        after_help = "Example:\n  procvisor stat web 1/environ"
+    )]
     Stat {
         /// Print JSON
         #[arg(long)]
@@ -68,13 +91,16 @@ pub(crate) enum Command {
         target: Target,
     },
     /// Write standard input into a file of a VM's /proc
-    #[command(override_usage = "procvisor write VM PATH")]
+    #[command(
+        override_usage = "procvisor write VM PATH",
+        after_help = "Example:\n  echo 500 | procvisor write web 7/oom_score_adj"
+    )]
     Write {
         #[command(flatten)]
         target: Target,
     },
     /// Print the processes of a VM
-    #[command(override_usage = "procvisor ps [--json] VM")]
+    #[command(override_usage = "procvisor ps [--json] VM", after_help = "Example:\n  procvisor ps web")]
     Ps {
         /// Print JSON
         #[arg(long)]
@@ -85,6 +111,15 @@ pub(crate) enum Command {
     /// Mount a VM's /proc on a directory of the host, for ps, top, htop, psutil, Prometheus exporters
     #[command(override_usage = "procvisor mount [OPTIONS] VM DIR", after_help = MOUNT_EXAMPLES)]
     Mount(MountArgs),
+    /// Print the completions for a shell
+    #[command(after_help = COMPLETION_EXAMPLES)]
+    Completions { shell: Shell },
+    /// Write the man pages into a directory
+    #[command(after_help = "Example:\n  procvisor man /usr/local/share/man/man1 && man procvisor-run")]
+    Man {
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
     /// Stop a VM
     Stop {
         /// Its name, as `procvisor list` has it
@@ -148,6 +183,36 @@ pub(crate) struct MountArgs {
     pub(crate) words: Vec<OsString>,
 }
 
+const EXAMPLES: &str = "Examples:
+  procvisor run -- /bin/busybox sh                # a shell in a VM of its own
+  procvisor run --name web --detach -- ./server   # leave it running
+  procvisor ps web
+  procvisor cat web 1/status
+  procvisor stop web
+
+Exit status: of run, the program's, or 128+n when signal n ended it; 124 for --timeout, 126 and 127 as shells have them. Of the commands
+that read, 1 when a path fails. 125 for every failure of procvisor's own, which is one line on standard error.";
+
+const RUN_EXAMPLES: &str = "Examples:
+  procvisor run -- /bin/busybox sh -c 'exit 7'
+  echo hi | procvisor run -- /bin/busybox cat
+  procvisor run --root ./debian --memory 512M --env LANG=C.UTF-8 -- /bin/bash
+  procvisor run --config web.toml
+
+A configuration file (TOML) has the long options as keys, and PROGRAM as command; options given here count for more:
+  name = \"web\"
+  memory = \"64M\"
+  env = { MODE = \"test\" }
+  command = [\"/bin/busybox\", \"httpd\", \"-f\"]
+
+Exit status: PROGRAM's, or 128+n when signal n ended it; 124 for --timeout; 125 for a failure of procvisor's own; 126 when PROGRAM cannot
+be executed; 127 when it is not found.";
+
+const COMPLETION_EXAMPLES: &str = "Examples:
+  procvisor completions bash > /etc/bash_completion.d/procvisor
+  procvisor completions zsh > ~/.zfunc/_procvisor
+  procvisor completions fish > ~/.config/fish/completions/procvisor.fish";
+
 const MOUNT_EXAMPLES: &str =
     "It ends, with status 0, when the directory is unmounted (umount DIR, or ^C here) or the VM ends.
 
@@ -161,6 +226,9 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(crate) struct Run {
+    /// Take options, and PROGRAM if none is given here, from this file (TOML; below)
+    #[arg(long, value_name = "FILE", value_parser = config_file::exists)]
+    pub(crate) config: Option<PathBuf>,
     /// Name of the VM, unique on this host [default: made from PROGRAM]
     #[arg(long)]
     pub(crate) name: Option<String>,
@@ -204,7 +272,7 @@ pub(crate) struct Run {
     #[arg(long, hide = true)]
     pub(crate) detached_child: bool,
     /// The program, found in PATH when it has no slash, and its arguments
-    #[arg(required = true, trailing_var_arg = true, value_name = "PROGRAM [ARG]")]
+    #[arg(required_unless_present = "config", trailing_var_arg = true, value_name = "PROGRAM [ARG]")]
     pub(crate) command: Vec<OsString>,
 }
 
@@ -277,7 +345,7 @@ mod tests {
 
     fn run(words: &[&str]) -> Run {
         match parse(words).unwrap().command {
-            Command::Run(run) => run,
+            Command::Run(run) => *run,
             other => panic!("{other:?}"),
         }
     }

@@ -18,8 +18,9 @@ use super::{Failure, plain, print};
 /// Starts the detached process and tells what became of it.
 pub(crate) fn start() -> Result<u8, Failure> {
     let mut words: Vec<OsString> = std::env::args_os().skip(1).collect();
-    // Behind `run`, which comes first (the only option that may stand before it goes with other commands), and before the program.
-    words.insert(words.len().min(1), "--detached-child".into());
+    // Behind `run` (no option that may stand before it takes a value of that name) and before the program.
+    let run = words.iter().position(|word| word == "run").map_or(words.len(), |at| at + 1);
+    words.insert(run, "--detached-child".into());
     start_as(words)
 }
 

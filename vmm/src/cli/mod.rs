@@ -4,11 +4,15 @@
 //! the commands that read, 1 when a path fails and 125 when the VM does. An error is one line on standard error.
 
 mod args;
+mod config_file;
 mod detach;
 mod files;
 mod lifecycle;
 mod list;
+mod log;
+mod manual;
 mod mount;
+mod progress;
 mod ps;
 mod run;
 mod target;
@@ -104,10 +108,14 @@ pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
 /// Runs the command that the process was started with.
 pub(crate) fn main() -> ExitCode {
     let start = ProcessStart::at_main();
-    let outcome = match Cli::try_parse() {
-        Ok(cli) => dispatch(cli, start),
-        Err(error) => usage(&error),
-    };
+    let outcome =
+        config_file::expand(std::env::args_os().collect()).and_then(|words| match Cli::try_parse_from(words) {
+            Ok(cli) => {
+                log::start(cli.log_level, cli.log_format);
+                dispatch(cli, start)
+            }
+            Err(error) => usage(&error),
+        });
     match outcome {
         Ok(status) => ExitCode::from(status),
         Err(failure) => {
@@ -127,9 +135,14 @@ fn dispatch(cli: Cli, start: ProcessStart) -> Result<u8, Failure> {
         | Command::Resume { .. }
         | Command::Wait { .. }
         | Command::Logs { .. }
+        | Command::Completions { .. }
+        | Command::Man { .. }
             if connect.is_some() =>
         {
             Err(Failure::ours("--connect goes with ls, cat, readlink, stat, write, ps and mount only"))
+        }
+        Command::Run(run) if run.command.is_empty() => {
+            Err(Failure::ours("which PROGRAM? give it behind the options, or as command = [...] in the --config file"))
         }
         Command::Run(run) if run.detach && !run.detached_child => detach::start(),
         Command::Run(run) => run::run(&run, start),
@@ -148,6 +161,8 @@ fn dispatch(cli: Cli, start: ProcessStart) -> Result<u8, Failure> {
         Command::Readlink { json, target } => files::readlink(&target::resolve(connect, &target.words, false)?, json),
         Command::Stat { json, target } => files::stat(&target::resolve(connect, &target.words, false)?, json),
         Command::Write { target } => files::write(&target::resolve(connect, &target.words, false)?),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { directory } => manual::man(&directory),
         Command::Mount(args) => mount::mount(&args, connect),
         Command::Ps { json, target } => ps::ps(&target::resolve(connect, &target.words, true)?, json),
     }
@@ -157,7 +172,10 @@ fn dispatch(cli: Cli, start: ProcessStart) -> Result<u8, Failure> {
 fn usage(error: &clap::Error) -> Result<u8, Failure> {
     use clap::error::ErrorKind;
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => print(error.to_string().as_bytes()).map(|()| 0),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let text = error.to_string();
+            print(format!("{}\n", text.trim_end()).as_bytes()).map(|()| 0)
+        }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             Err(Failure::ours("which command? procvisor --help lists them"))
         }

@@ -17,14 +17,14 @@ use vmm::proc::Mux;
 use vmm::proc::client::{Client, Options};
 use vmm::registry::{self, Config, Registration, Registry};
 use vmm::rootfs::cpio::Part;
-use vmm::rootfs::{self, Contents, RootFs};
+use vmm::rootfs::{self, Contents, Packed, RootFs};
 use vmm::terminal::{self, RawMode};
 use vmm::timing::{ProcessStart, Timing};
 
 use super::args::Run;
 use super::detach::Announcer;
 use super::watch::{StopCause, Watch};
-use super::{Failure, complain, mount, plain};
+use super::{Failure, complain, mount, plain, progress};
 
 /// What Debian's login gives root.
 const GUEST_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -184,6 +184,8 @@ fn build_root(args: &Run, env: &[OsString]) -> Result<RootFs, Failure> {
     }
     let host_path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_SEARCH_PATH.into());
     let search_path = if args.root.is_some() { value_of(env, "PATH").unwrap_or_default() } else { &host_path };
+    let packed = Arc::new(Packed::default());
+    let _line = progress::Line::start(&packed);
     let request = rootfs::Request {
         program,
         root: args.root.as_deref(),
@@ -192,6 +194,7 @@ fn build_root(args: &Run, env: &[OsString]) -> Result<RootFs, Failure> {
         gid: args.user.gid,
         search_path,
         library_path: value_of(env, "LD_LIBRARY_PATH"),
+        packed: &packed,
     };
     rootfs::build(&request).map_err(|error| Failure::new(error.status(), plain(&error)))
 }

@@ -186,6 +186,7 @@ impl Loop {
     fn accept(&mut self) -> bool {
         match self.listener.accept() {
             Ok((socket, _)) => {
+                tracing::debug!("a client has connected");
                 self.router.add(Ward::new(Peer::new(socket.into(), MSIZE)));
                 true
             }

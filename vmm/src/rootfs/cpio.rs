@@ -12,8 +12,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::Error;
 use super::tree::{Attributes, Content, HostInode, Kind, Node, Tree};
+use super::{Error, Packed};
 
 /// The page size of the guest, in bytes.
 pub const PAGE: u64 = 4096;
@@ -144,7 +144,7 @@ impl Archive {
     /// # Errors
     /// `Error::Read` for a host file that cannot be read, `Error::Changed` when one is not what it was when the tree was made,
     /// `Error::Write` when `out` takes no more.
-    pub fn write_to(&self, out: &mut File) -> Result<(), Error> {
+    pub fn write_to(&self, out: &mut File, packed: &Packed) -> Result<(), Error> {
         out.set_len(self.len).map_err(Error::Write)?;
         for piece in &self.pieces {
             match piece {
@@ -153,7 +153,10 @@ impl Archive {
                     let count = i64::try_from(*count).expect("padding is less than two pages");
                     out.seek(SeekFrom::Current(count)).map_err(Error::Write)?;
                 }
-                Piece::Host { path, len, identity } => copy_host_file(path, *len, *identity, out)?,
+                Piece::Host { path, len, identity } => {
+                    copy_host_file(path, *len, *identity, out)?;
+                    packed.add(*len);
+                }
             }
         }
         Ok(())

@@ -15,6 +15,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use rustix::fs::MemfdFlags;
 
@@ -38,6 +39,27 @@ pub struct Request<'a> {
     pub search_path: &'a OsStr,
     /// The guest's LD_LIBRARY_PATH.
     pub library_path: Option<&'a OsStr>,
+    /// Counts what has been copied, for who waits.
+    pub packed: &'a Packed,
+}
+
+/// How much of a large root has been copied so far; another thread may look.
+#[derive(Debug, Default)]
+pub struct Packed {
+    files: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Packed {
+    /// Files and bytes.
+    pub fn so_far(&self) -> (u64, u64) {
+        (self.files.load(Relaxed), self.bytes.load(Relaxed))
+    }
+
+    fn add(&self, bytes: u64) {
+        self.files.fetch_add(1, Relaxed);
+        self.bytes.fetch_add(bytes, Relaxed);
+    }
 }
 
 /// Where the archive's bytes are.
@@ -183,7 +205,7 @@ fn build_from_program(request: &Request<'_>) -> Result<RootFs, Error> {
     let mut collector = program::Collector::new(request.search_path, request.library_path);
     collector.add_program(&program, 0)?;
     collector.add_surroundings(request.cwd, request.uid, request.gid);
-    write(&collector.tree, program)
+    write(&collector.tree, program, request.packed)
 }
 
 fn build_from_directory(request: &Request<'_>, root: &Path) -> Result<RootFs, Error> {
@@ -204,7 +226,7 @@ fn build_from_directory(request: &Request<'_>, root: &Path) -> Result<RootFs, Er
     }
     let mut tree = directory::read(root)?;
     add_mount_points(&mut tree);
-    write(&tree, program)
+    write(&tree, program, request.packed)
 }
 
 /// The directories on which the guest mounts its own file systems, and /tmp.
@@ -217,7 +239,7 @@ fn add_mount_points(tree: &mut Tree) {
 /// More host files than this are copied together first, so that a large root does not run out of descriptors.
 const OPEN_FILES_MAX: usize = 64;
 
-fn write(tree: &Tree, program: PathBuf) -> Result<RootFs, Error> {
+fn write(tree: &Tree, program: PathBuf, packed: &Packed) -> Result<RootFs, Error> {
     let archive = Archive::from_tree(tree)?;
     let len = archive.len();
     if archive.host_files() <= OPEN_FILES_MAX {
@@ -226,7 +248,7 @@ fn write(tree: &Tree, program: PathBuf) -> Result<RootFs, Error> {
     let memory =
         rustix::fs::memfd_create(c"procvisor-root", MemfdFlags::CLOEXEC).map_err(|error| Error::Write(error.into()))?;
     let mut file = File::from(memory);
-    archive.write_to(&mut file)?;
+    archive.write_to(&mut file, packed)?;
     file.rewind().map_err(Error::Write)?;
     Ok(RootFs { contents: Contents::File(file), len, program })
 }
@@ -277,6 +299,7 @@ mod tests {
             gid: 0,
             search_path,
             library_path: None,
+            packed: Box::leak(Box::default()),
         }
     }
 

@@ -282,6 +282,7 @@ impl VirtioMmio {
     }
 
     fn needs_reset(&mut self, why: &'static str) {
+        tracing::warn!(rule = why, "the guest broke a rule of virtio; the device needs a reset");
         self.fault = Some(why);
         self.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
         if self.status & VIRTIO_CONFIG_S_DRIVER_OK != 0 {

@@ -442,6 +442,7 @@ impl Router {
     /// Stops serving the client in `slot`; the slot is free when the guest has given everything back.
     pub(super) fn disconnect(&mut self, slot: usize) {
         let Some(ward) = &mut self.wards[slot] else { return };
+        tracing::debug!(slot, "a client has gone");
         ward.peer = None;
         if ward.draining.is_some() {
             ward.draining = Some(Then::Forget);

@@ -59,7 +59,7 @@ fn sample(directory: &Path) -> Tree {
 fn written(tree: &Tree) -> (File, Vec<u8>) {
     let archive = Archive::from_tree(tree).unwrap();
     let mut file = tempfile::tempfile().unwrap();
-    archive.write_to(&mut file).unwrap();
+    archive.write_to(&mut file, &Packed::default()).unwrap();
     let mut bytes = vec![];
     file.rewind().unwrap();
     file.read_to_end(&mut bytes).unwrap();
@@ -174,5 +174,5 @@ fn a_file_that_changed_since_is_refused() {
     tree.insert(Path::new("/f"), Node { attributes: Attributes::root(0o644), kind });
     let archive = Archive::from_tree(&tree).unwrap();
     std::fs::write(&path, b"123").unwrap();
-    assert!(matches!(archive.write_to(&mut tempfile::tempfile().unwrap()), Err(Error::Changed(_))));
+    assert!(matches!(archive.write_to(&mut tempfile::tempfile().unwrap(), &Packed::default()), Err(Error::Changed(_))));
 }
