@@ -11,6 +11,7 @@
 //! | `proc` | 9P2000.L: the client, the multiplexer that lets several clients share a VM's stream, the FUSE mount |
 //! | `control` | what may be asked of a running VM's process: pause, resume, its end, its kernel's log |
 //! | `registry` | the VMs of one user on this host |
+//! | `metrics` | numbers of all VMs for monitoring: gathered, encoded, served |
 //! | `terminal` | the host's terminal in raw mode |
 //! | `timing` | where the time of a start and an end goes |
 //!
@@ -30,6 +31,7 @@ pub mod loader;
 pub mod machine;
 #[expect(unsafe_code, reason = "owns the mapping that is guest RAM")]
 pub mod memory;
+pub mod metrics;
 pub mod proc;
 pub mod registry;
 pub mod rootfs;

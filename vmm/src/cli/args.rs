@@ -120,6 +120,9 @@ pub(crate) enum Command {
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
+    /// Tell Prometheus about the VMs of this host and their processes (OpenMetrics over HTTP)
+    #[command(after_help = METRICS_EXAMPLES)]
+    Metrics(MetricsArgs),
     /// Stop a VM
     Stop {
         /// Its name, as `procvisor list` has it
@@ -223,6 +226,36 @@ Examples:
   python3 -c 'import psutil; psutil.PROCFS_PATH = \"/mnt/web\"; print(psutil.pids())'
   unshare -m sh -c 'mount --bind /mnt/web /proc && exec ps -ef'   # tools that know /proc only: ps, top, htop
   umount /mnt/web";
+
+#[derive(Debug, Args)]
+pub(crate) struct MetricsArgs {
+    /// Serve http://ADDR/metrics; whoever can reach ADDR can read the names of all processes
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9977")]
+    pub(crate) listen: std::net::SocketAddr,
+    /// Print the metrics once and end
+    #[arg(long, conflicts_with = "listen")]
+    pub(crate) once: bool,
+    /// Processes of each VM that get series; of the others only their count is told
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub(crate) max_processes: usize,
+    /// How long one VM may take to answer; keep it below scrape_timeout of Prometheus
+    #[arg(long, value_name = "SECS", value_parser = parse_seconds, default_value = "3")]
+    pub(crate) timeout: std::time::Duration,
+}
+
+const METRICS_EXAMPLES: &str =
+    "It runs until it is ended (^C, SIGTERM). A VM that does not answer has procvisor_vm_up 0 and no other figures.
+
+Examples:
+  procvisor metrics --once | grep ^procvisor_vm_
+  procvisor metrics &
+  curl http://127.0.0.1:9977/metrics
+  procvisor metrics --listen [::1]:9000 --max-processes 50
+
+In prometheus.yml:
+  scrape_configs:
+    - job_name: procvisor
+      static_configs: [{targets: [127.0.0.1:9977]}]";
 
 #[derive(Debug, Args)]
 pub(crate) struct Run {

@@ -11,6 +11,7 @@ mod lifecycle;
 mod list;
 mod log;
 mod manual;
+mod metrics;
 mod mount;
 mod progress;
 mod ps;
@@ -137,6 +138,7 @@ fn dispatch(cli: Cli, start: ProcessStart) -> Result<u8, Failure> {
         | Command::Logs { .. }
         | Command::Completions { .. }
         | Command::Man { .. }
+        | Command::Metrics(_)
             if connect.is_some() =>
         {
             Err(Failure::ours("--connect goes with ls, cat, readlink, stat, write, ps and mount only"))
@@ -163,6 +165,7 @@ fn dispatch(cli: Cli, start: ProcessStart) -> Result<u8, Failure> {
         Command::Write { target } => files::write(&target::resolve(connect, &target.words, false)?),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { directory } => manual::man(&directory),
+        Command::Metrics(args) => metrics::metrics(&args),
         Command::Mount(args) => mount::mount(&args, connect),
         Command::Ps { json, target } => ps::ps(&target::resolve(connect, &target.words, true)?, json),
     }

@@ -92,6 +92,17 @@ impl<S: Stream> Client<S> {
         Ok(Self { channel, limits, timeout: options.timeout, window, is_abandoned: false })
     }
 
+    /// Sets the time that each call from now on may take, and the bytes that one file or directory may have.
+    pub const fn set_limits(&mut self, timeout: Option<Duration>, max_file_bytes: usize) {
+        self.timeout = timeout;
+        self.limits.total_bytes = max_file_bytes;
+    }
+
+    /// Tells `observer` of each reply from now on how long after its request was queued it came.
+    pub fn observe(&mut self, observer: impl FnMut(Duration) + Send + 'static) {
+        self.channel.observe(Box::new(observer));
+    }
+
     /// The entries of the directory `path` in the guest's order, without `.` and `..`.
     ///
     /// # Errors
@@ -147,6 +158,16 @@ impl<S: Stream> Client<S> {
             Output::Attr(attr) => Ok(*attr),
             _ => Ok(Attr::default()),
         }
+    }
+
+    /// The attributes of many files, in the order of `paths`, each with its own errno.
+    ///
+    /// # Errors
+    /// As [`read_files`](Self::read_files).
+    pub fn getattrs<P: AsRef<[u8]>>(&mut self, paths: &[P]) -> Result<Vec<Result<Attr, Errno>>, ClientError> {
+        let tasks = paths.iter().map(|path| (path.as_ref(), Task::Getattr)).collect();
+        let attr = |output| if let Output::Attr(attr) = output { *attr } else { Attr::default() };
+        Ok(self.run(tasks)?.into_iter().map(|result| result.map(attr)).collect())
     }
 
     /// Writes `data` to the start of the file `path` and gives the count of bytes that it took.

@@ -150,7 +150,11 @@ impl Expected {
 struct Pending<T> {
     token: T,
     expected: Expected,
+    queued: Instant,
 }
+
+/// Who is told how long each reply took.
+pub type Observer = Box<dyn FnMut(Duration) + Send>;
 
 /// The requests of a [`Channel`] that are queued or not answered yet.
 pub struct Outbox<T> {
@@ -169,7 +173,8 @@ impl<T> Outbox<T> {
             u16::try_from(self.pending.len() - 1).expect("a client's window is far below the number of tags")
         });
         request.encode(tag, &mut self.bytes);
-        self.pending[usize::from(tag)] = Some(Pending { token, expected: Expected::answer_to(request) });
+        self.pending[usize::from(tag)] =
+            Some(Pending { token, expected: Expected::answer_to(request), queued: Instant::now() });
     }
 
     fn take(&mut self, tag: u16) -> Option<Pending<T>> {
@@ -185,6 +190,7 @@ pub struct Channel<S, T> {
     framer: Framer,
     outbox: Outbox<T>,
     deadline: Option<Instant>,
+    observer: Option<Observer>,
 }
 
 impl<S: Stream, T> Channel<S, T> {
@@ -195,7 +201,7 @@ impl<S: Stream, T> Channel<S, T> {
     pub fn new(stream: S, msize: u32) -> Result<Self, ClientError> {
         rustix::io::ioctl_fionbio(&stream, true).map_err(|error| ClientError::Io(error.into()))?;
         let outbox = Outbox { bytes: Vec::new(), sent: 0, pending: Vec::new(), free_tags: Vec::new() };
-        Ok(Self { stream, framer: Framer::new(msize), outbox, deadline: None })
+        Ok(Self { stream, framer: Framer::new(msize), outbox, deadline: None, observer: None })
     }
 
     /// Where requests are queued.
@@ -206,6 +212,11 @@ impl<S: Stream, T> Channel<S, T> {
     /// Sets the time that [`receive`](Self::receive) may take from now on, all calls together; `None` is no limit.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
         self.deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    }
+
+    /// Tells `observer` of each reply from now on how long after its request was queued it came.
+    pub fn observe(&mut self, observer: Observer) {
+        self.observer = Some(observer);
     }
 
     /// Agrees on the dialect and gives the message limit in bytes.
@@ -247,6 +258,9 @@ impl<S: Stream, T> Channel<S, T> {
         let (_, tag) = peek(message).expect("the framer gives no message without a header");
         let pending = self.outbox.take(tag).ok_or(ClientError::UnknownTag { tag })?;
         let reply = pending.expected.check(message).map_err(ClientError::Reply)?;
+        if let Some(observer) = &mut self.observer {
+            observer(pending.queued.elapsed());
+        }
         Ok((pending.token, reply, &mut self.outbox))
     }
 
