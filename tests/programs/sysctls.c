@@ -136,6 +136,13 @@ static void numbers(void)
     close(fd);
     restore(int_file);
 
+    /* Nothing checks it: any int is a ratio. */
+    const char *any = "/proc/sys/vm/overcommit_ratio";
+    keep(any);
+    put(any, "-5");
+    show_file("now", any);
+    restore(any);
+
     const char *ranged = "/proc/sys/vm/swappiness";
     keep(ranged);
     put(ranged, "-1");

@@ -15,7 +15,7 @@ use procfs_core::seq::Single;
 use super::pid_dir::{Place, number_of_dir};
 use super::{FIRST_STATIC_INO, MAGIC, ProcFs, sys_dir};
 use crate::cred::Cred;
-use crate::fs::kernfs::{Attributes, Content, Directory, Entry, File, FileNode, Name, Node};
+use crate::fs::kernfs::{Attributes, Content, Directory, Entry, File, FileNode, Name, Node, Unwritable};
 use crate::vfs::{FileKind, Inode, OpenFlags};
 
 /// The inode numbers of the files: above those of the top level and below those of `/proc/sys`.
@@ -99,6 +99,7 @@ impl FileNode for NetFile {
             let settings = Settings { forwards, default_ttl: setting("ip_default_ttl"), cpus: 1 };
             net::render(entry, &settings, out);
             Ok(())
-        })))
+        }))
+        .with_writer(Unwritable(Errno::EACCES)))
     }
 }

@@ -21,7 +21,7 @@ use procfs_core::seq::Single;
 use super::view::NS_PER_TICK;
 use super::{MAGIC, ProcFs, cpuinfo};
 use crate::cred::Cred;
-use crate::fs::kernfs::{Attributes, Content, FileNode, Node};
+use crate::fs::kernfs::{Attributes, Content, FileNode, Node, Unwritable};
 use crate::kernel::Kernel;
 use crate::phys::{self, PAGE_SIZE};
 use crate::platform;
@@ -62,7 +62,8 @@ impl FileNode for RootFile {
         Ok(Content::records(Single(move |out: &mut Vec<u8>| {
             render(&fs, node, out);
             Ok(())
-        })))
+        }))
+        .with_writer(Unwritable(Errno::EIO)))
     }
 }
 

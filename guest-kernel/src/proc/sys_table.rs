@@ -289,7 +289,7 @@ const VM: &[Named] = &[
     only("oom_kill_allocating_task", &[0]),
     // Memory is promised without being counted, which is mode 1.
     only("overcommit_memory", &[1]),
-    kept("overcommit_ratio", &[50], NATURAL),
+    kept("overcommit_ratio", &[50], Numbers::ANY_INT),
     only("panic_on_oom", &[0]),
     kept("swappiness", &[60], Numbers::Int { min: 0, max: 200 }),
 ];

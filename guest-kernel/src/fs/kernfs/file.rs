@@ -97,6 +97,20 @@ pub trait Writer: Send {
     fn write(&mut self, bytes: &[u8], count: usize, pos: u64) -> Result<usize, Errno>;
 }
 
+/// Refuses every write with its errno, also one of no bytes: an entry without a method of its own to write, where Linux answers
+/// something else than for a file that cannot be written at all (proc_reg_write(), proc_simple_write()).
+pub struct Unwritable(pub Errno);
+
+impl Writer for Unwritable {
+    fn check(&mut self, _: usize, _: u64) -> Result<(), Errno> {
+        Err(self.0)
+    }
+
+    fn write(&mut self, _: &[u8], _: usize, _: u64) -> Result<usize, Errno> {
+        Err(self.0)
+    }
+}
+
 /// What an open file tells poll(2).
 pub trait Poll: Send {
     /// The conditions that hold now; registers in `table` what is woken when they change.

@@ -16,7 +16,7 @@ mod symlink;
 mod tests;
 
 pub use directory::{Dir, Directory, Entry, Name};
-pub use file::{Content, File, FileNode, Poll, Raw, Reader, Records, SeekRule, Small, Writer};
+pub use file::{Content, File, FileNode, Poll, Raw, Reader, Records, SeekRule, Small, Unwritable, Writer};
 pub use symlink::{Symlink, SymlinkNode};
 
 use procfs_core::Errno;
