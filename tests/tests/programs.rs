@@ -53,6 +53,7 @@ fn main() -> ExitCode {
             who_has_given_up_root_is_shown_and_refused_as_on_linux,
             id_maps_are_written_and_shown_as_on_linux,
             user_namespaces_are_made_joined_and_bounded_as_on_linux,
+            signals_name_their_sender_as_the_receivers_namespace_does,
             what_cannot_be_written_refuses_as_on_linux,
             capabilities_follow_ids_and_programs_as_on_linux;
     ])
@@ -240,6 +241,10 @@ fn broken_frames_and_signal_storms_end_as_on_linux() {
 
 fn buffers_inside_the_file_itself_are_copied_as_on_linux() {
     same_on_both("hostile_files");
+}
+
+fn signals_name_their_sender_as_the_receivers_namespace_does() {
+    same_on_both("signal-users");
 }
 
 fn what_cannot_be_written_refuses_as_on_linux() {

@@ -7,7 +7,7 @@ use alloc::sync::Arc;
 use procfs_core::Errno;
 
 use super::{Args, SyscallResult, mm_of, read_timespec};
-use crate::cred::Capability;
+use crate::cred::{Capability, OVERFLOW_ID};
 use crate::pid::REAPER_NR;
 use crate::sched::{WaitMode, WaitQueue, Wake, Wchan};
 use crate::signal::send::{self, Force};
@@ -35,13 +35,21 @@ fn may_signal(task: &Arc<Task>, target: &Task, signal: Option<Signal>) -> bool {
 }
 
 fn user_info(task: &Task, signal: Signal, code: i32) -> SigInfo {
-    let pid = task.nr_of(&task.group.pid);
-    SigInfo { signal, origin: Origin::Process { code, pid, uid: task.cred().uid.0, value: 0 } }
+    let (pid, cred) = (task.nr_of(&task.group.pid), task.cred());
+    let uid = cred.user_ns.from_kuid_munged(cred.uid);
+    SigInfo { signal, origin: Origin::Process { code, pid, uid, value: 0 } }
 }
 
-/// `signal` as the target sees it: from outside of its pid namespace the sender has no number there, and even the namespace's
-/// first process obeys SIGKILL and SIGSTOP (send_signal_locked()).
+/// `signal` as the target sees it: the user by the number that the target's user namespace has for it; from outside of its pid
+/// namespace the sender has no number there, and even the namespace's first process obeys SIGKILL and SIGSTOP
+/// (send_signal_locked()).
 fn as_seen_by(task: &Task, target: &Task, mut info: SigInfo) -> (SigInfo, Force) {
+    if let Origin::Process { uid, .. } = &mut info.origin {
+        let (from, to) = (task.cred().user_ns.clone(), target.cred().user_ns.clone());
+        if !Arc::ptr_eq(&from, &to) {
+            *uid = from.make_kuid(*uid).map_or(OVERFLOW_ID, |kuid| to.from_kuid_munged(kuid));
+        }
+    }
     let is_from_kernel = info.code() == SI_KERNEL;
     if task.pid().nr_in(&target.pid_ns()) != 0 {
         return (info, if is_from_kernel { Force::Outside } else { Force::No });

@@ -7,6 +7,7 @@ use alloc::sync::{Arc, Weak};
 use core::sync::atomic::Ordering::Relaxed;
 
 use super::{ExitState, GroupUsage, JobControl, ProcessGroup, Task, TaskFlags, ThreadGroup, reaper};
+use crate::cred::OVERFLOW_ID;
 use crate::mm::MmUser;
 use crate::platform;
 use crate::sched;
@@ -165,9 +166,15 @@ pub(super) fn notify_parent(group: &Arc<ThreadGroup>, parent: &Arc<ThreadGroup>,
     parent.child_wait.wake_all();
 }
 
+/// The real user of `group` by the number that the user namespace of `other` has for it.
+pub(super) fn uid_as_seen_by(group: &ThreadGroup, other: &ThreadGroup) -> u32 {
+    let (Some(leader), Some(other)) = (group.leader(), other.leader()) else { return OVERFLOW_ID };
+    other.cred().user_ns.from_kuid_munged(leader.cred().uid)
+}
+
 fn child_info(group: &Arc<ThreadGroup>, parent: &ThreadGroup, signal: Signal, code: i32, status: i32) -> SigInfo {
     let usage = group.usage();
-    let uid = group.leader().map_or(0, |leader| leader.cred().uid.0);
+    let uid = uid_as_seen_by(group, parent);
     SigInfo {
         signal,
         origin: Origin::Child {

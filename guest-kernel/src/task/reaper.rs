@@ -57,7 +57,7 @@ fn tell_of_parents_death(child: &Arc<ThreadGroup>, parent: &ThreadGroup) {
     for thread in child.threads() {
         let Some(signal) = Signal::from_raw(u64::from(thread.parent_death_signal.load(Relaxed))) else { continue };
         let pid = parent.pid.nr_in(child.pid.ns());
-        let uid = parent.leader().map_or(0, |leader| leader.cred().uid.0);
+        let uid = exit::uid_as_seen_by(parent, child);
         let force = if pid == 0 { Force::Outside } else { Force::No };
         send::to_group(child, SigInfo { signal, origin: Origin::Process { code: SI_USER, pid, uid, value: 0 } }, force);
     }
