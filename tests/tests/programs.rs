@@ -32,6 +32,7 @@ fn main() -> ExitCode {
             pipes_end_break_and_fill_as_linux_pipes,
             mappings_split_merge_and_fault_as_linuxs,
             sixty_four_thousand_areas_are_listed_once_each,
+            futexes_meet_in_shared_memory_and_outlive_their_holders,
             descriptors_are_shared_copied_and_listed,
             files_and_names_fail_as_on_linux,
             events_are_reported_by_level_edge_and_shot,
@@ -165,6 +166,10 @@ fn mappings_split_merge_and_fault_as_linuxs() {
 
 fn sixty_four_thousand_areas_are_listed_once_each() {
     same_on_both("areas");
+}
+
+fn futexes_meet_in_shared_memory_and_outlive_their_holders() {
+    same_on_both("futexes");
 }
 
 fn descriptors_are_shared_copied_and_listed() {

@@ -9,6 +9,7 @@
 use super::Mm;
 use super::fault::Access;
 use super::layout::TASK_SIZE;
+use super::vma::VmFlags;
 use crate::phys::{PAGE_SIZE, PhysAddr};
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;
@@ -161,6 +162,37 @@ impl Mm {
     pub fn frame_at(&self, addr: u64, access: Access) -> Result<(crate::phys::Frame, usize), Errno> {
         self.with_page(addr, access, |page, offset| (crate::phys::Frame::borrow_raw(page.pfn()), offset))
             .ok_or(Errno::EFAULT)
+    }
+
+    /// The frame and offset of `addr` where it lies in memory that others may map too; `None` in private memory.
+    ///
+    /// # Errors
+    /// `EFAULT` when nothing is mapped there or the page cannot be had.
+    pub fn shared_frame_at(&self, addr: u64) -> Result<Option<(crate::phys::Frame, usize)>, Errno> {
+        let flags = self.lock().areas.containing(addr).map(|area| area.flags).ok_or(Errno::EFAULT)?;
+        if !flags.contains(VmFlags::MAYSHARE) {
+            return Ok(None);
+        }
+        self.frame_at(addr, Access::Write).or_else(|_| self.frame_at(addr, Access::Read)).map(Some)
+    }
+
+    /// Replaces the aligned word at `addr` by `new` if it is `expected`; returns what it was.
+    ///
+    /// # Errors
+    /// `EFAULT` when it cannot be written.
+    pub fn compare_exchange(&self, addr: u64, expected: u32, new: u32) -> Result<u32, Errno> {
+        debug_assert!(addr.is_multiple_of(4), "a word lies in one page");
+        // One CPU, and the lock is held from the read to the write: nobody comes in between.
+        self.with_page(addr, Access::Write, |page, offset| {
+            let mut word = [0; 4];
+            read_bytes(page, offset, &mut word);
+            let value = u32::from_le_bytes(word);
+            if value == expected {
+                write_bytes(page, offset, &new.to_le_bytes());
+            }
+            value
+        })
+        .ok_or(Errno::EFAULT)
     }
 
     /// Runs `work` with the frame address of the page of `addr` and the offset in it, under the lock; `None` when the program itself

@@ -7,7 +7,7 @@ use procfs_core::Errno;
 
 use super::{Args, SyscallResult, mm_of, read_timespec};
 use crate::task::Task;
-use crate::task::futex::MATCH_ANY;
+use crate::task::futex::{Key, MATCH_ANY, Sharing};
 use crate::time::{monotonic_ns, realtime_ns};
 
 const PRIVATE: u32 = 128;
@@ -23,6 +23,8 @@ pub fn sys_futex(task: &Arc<Task>, args: &Args) -> SyscallResult {
     let mm = mm_of(task)?;
     let (address, operation, value) = (args.word(0), args.uint(1), args.uint(2));
     let futexes = &task.kernel.futexes;
+    let sharing = if operation & PRIVATE != 0 { Sharing::Private } else { Sharing::Shared };
+    let key_of = |address| Key::of(mm.mm(), address, sharing);
     let wake_most = |count: u32| usize::try_from(count as i32).unwrap_or(1).max(1);
     match operation & !(PRIVATE | CLOCK_REALTIME) {
         command @ (WAIT | WAIT_BITSET) => {
@@ -38,23 +40,22 @@ pub fn sys_futex(task: &Arc<Task>, args: &Args) -> SyscallResult {
                 }
             };
             let mask = if command == WAIT { MATCH_ANY } else { args.uint(5) };
-            futexes.wait(&mm, address, value, mask, deadline).map(|()| 0)
+            futexes.wait(&mm, (address, sharing), value, mask, deadline).map(|()| 0)
         }
-        WAKE => Ok(futexes.wake(mm.mm(), address, wake_most(value), MATCH_ANY) as u64),
+        WAKE => Ok(futexes.wake(&key_of(address)?, wake_most(value), MATCH_ANY) as u64),
         WAKE_BITSET => match args.uint(5) {
             0 => Err(Errno::EINVAL),
-            mask => Ok(futexes.wake(mm.mm(), address, wake_most(value), mask) as u64),
+            mask => Ok(futexes.wake(&key_of(address)?, wake_most(value), mask) as u64),
         },
         command @ (REQUEUE | CMP_REQUEUE) => {
-            if command == CMP_REQUEUE {
-                let mut word = [0; 4];
-                mm.copy_in(address, &mut word)?;
-                if u32::from_le_bytes(word) != args.uint(5) {
-                    return Err(Errno::EAGAIN);
-                }
+            let most = |count: u32| usize::try_from(count as i32).map_err(|_| Errno::EINVAL);
+            let (wake_most, move_most) = (most(value)?, most(args.uint(3))?);
+            let (from, to) = (key_of(address)?, key_of(args.word(4))?);
+            if command == CMP_REQUEUE && mm.read_value::<u32>(address)? != args.uint(5) {
+                return Err(Errno::EAGAIN);
             }
-            let woken = futexes.wake(mm.mm(), address, value as usize, MATCH_ANY);
-            let moved = futexes.requeue(mm.mm(), address, args.word(4), args.uint(3) as usize);
+            let woken = futexes.wake(&from, wake_most, MATCH_ANY);
+            let moved = futexes.requeue(&from, &to, move_most);
             Ok((woken + moved) as u64)
         }
         _ => Err(Errno::ENOSYS),

@@ -6,7 +6,8 @@
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::Ordering::Relaxed;
 
-use super::{ExitState, GroupUsage, JobControl, ProcessGroup, Task, TaskFlags, ThreadGroup, reaper};
+use super::futex::{Key, MATCH_ANY, Sharing};
+use super::{ExitState, GroupUsage, JobControl, ProcessGroup, Task, TaskFlags, ThreadGroup, reaper, robust_list};
 use crate::cred::OVERFLOW_ID;
 use crate::mm::MmUser;
 use crate::platform;
@@ -78,9 +79,14 @@ fn release_memory(task: &Arc<Task>) {
 
 /// Tells those who wait for the thread to leave the address space `mm`, by exit or exec (mm_release()).
 pub(super) fn leave_memory(task: &Task, mm: &MmUser) {
+    robust_list::release(task, mm);
     let tid_address = task.clear_child_tid.swap(0, Relaxed);
-    if tid_address != 0 && mm.is_shared() && mm.copy_out(tid_address, &0u32.to_le_bytes()).is_ok() {
-        task.kernel.futexes.wake(mm.mm(), tid_address, 1, super::futex::MATCH_ANY);
+    if tid_address != 0
+        && mm.is_shared()
+        && mm.copy_out(tid_address, &0u32.to_le_bytes()).is_ok()
+        && let Ok(key) = Key::of(mm.mm(), tid_address, Sharing::Shared)
+    {
+        task.kernel.futexes.wake(&key, 1, MATCH_ANY);
     }
 }
 

@@ -23,6 +23,7 @@ pub mod oom;
 pub mod real_timer;
 mod reaper;
 mod rlimit;
+mod robust_list;
 pub mod run;
 mod session;
 mod table;
