@@ -8,6 +8,7 @@
 mod dentry;
 mod device;
 mod file;
+mod filesystems;
 mod hold;
 mod inode;
 mod lookup;
@@ -21,6 +22,7 @@ mod path;
 pub mod permission;
 mod propagation;
 pub(crate) mod rank;
+mod super_block;
 #[cfg(test)]
 pub(crate) mod test_tree;
 #[cfg(test)]
@@ -31,16 +33,18 @@ pub use device::{DeviceOpener, DeviceTable};
 pub use file::{
     DirEntry, File, FileFeatures, FileOps, MAX_FILE_SIZE, OpenFlags, PathOnly, PollEvents, Whence, seek_by_size,
 };
+pub use filesystems::Vfs;
 pub use hold::{Hold, WriteCount};
 pub use inode::{Caching, Inode, Link, NewInode, RenameMode};
 pub use lookup::{LookupContext, LookupFlags, NAME_MAX, PATH_MAX, Parent};
 pub use metadata::{
     Access, DeviceNumber, FileKind, Metadata, S_IALLUGO, S_ISGID, S_ISUID, S_ISVTX, SetAttr, StatFs, Timestamp,
 };
-pub use mount::{
-    FixedOptions, FsType, FsTypeFlags, Mount, MountFlags, MountFn, MountRequest, MountWriter, NewSuper, SuperBlock,
-    SuperFlags, SuperOptions, SuperState, Vfs, top_of,
-};
+pub use mount::{Mount, MountFlags, MountWriter, top_of};
 pub use mount_ns::MountNs;
 pub use path::{Path, d_path};
 pub use propagation::{Propagation, SpreadNumbers};
+pub use super_block::{
+    FixedOptions, FsType, FsTypeFlags, MountFn, MountRequest, NewSuper, SuperBlock, SuperFlags, SuperOptions,
+    SuperState,
+};

@@ -13,8 +13,10 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use procfs_core::Errno;
 
 use super::dentry::Dentry;
-use super::mount::{Mount, MountFlags, MountRequest, SuperFlags, Vfs, top_of};
+use super::filesystems::Vfs;
+use super::mount::{Mount, MountFlags, top_of};
 use super::mount_tree::{self, CopyRules, Copying};
+use super::super_block::{MountRequest, SuperFlags};
 use super::{Path, rank};
 use crate::cred::UserNs;
 use crate::ns::{Inum, Inums};

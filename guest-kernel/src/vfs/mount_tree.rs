@@ -14,7 +14,8 @@ use procfs_core::Errno;
 
 use super::Path;
 use super::dentry::Dentry;
-use super::mount::{Child, Mount, MountFlags, Vfs};
+use super::filesystems::Vfs;
+use super::mount::{Child, Mount, MountFlags};
 use super::mount_ns::MountNs;
 use super::propagation::{PeerGroup, Propagation, Spread};
 use crate::cred::UserNs;

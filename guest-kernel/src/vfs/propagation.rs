@@ -13,7 +13,8 @@ use alloc::vec::Vec;
 
 use procfs_core::Errno;
 
-use super::mount::{Mount, MountFlags, Vfs};
+use super::filesystems::Vfs;
+use super::mount::{Mount, MountFlags};
 use super::mount_ns::MountNs;
 use super::{Path, rank};
 use crate::ns::IdaNumber;
