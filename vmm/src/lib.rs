@@ -13,6 +13,7 @@
 //! | `registry` | the VMs of one user on this host |
 //! | `metrics` | numbers of all VMs for monitoring: gathered, encoded, served |
 //! | `terminal` | the host's terminal in raw mode |
+//! | `usage` | processor time and memory of a VM, as its guest and as the host count them |
 //! | `timing` | where the time of a start and an end goes |
 //!
 //! Trust: everything that comes from the guest (queues, registers, 9P replies, the log) may be anything at all. It is copied, then
@@ -37,6 +38,7 @@ pub mod registry;
 pub mod rootfs;
 pub mod terminal;
 pub mod timing;
+pub mod usage;
 pub mod vcpu;
 
 /// The guest kernel, an ELF64 image. A static: each use of a constant could bring megabytes of its own.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use vmm::config::DEFAULT_MEMORY_BYTES;
+use vmm::proc::table::Column;
 
 use super::config_file;
 use super::log::{LogFormat, LogLevel};
@@ -33,9 +34,9 @@ pub(crate) enum Command {
     #[command(override_usage = "procvisor run [OPTIONS] [--] PROGRAM [ARG]...", after_help = RUN_EXAMPLES)]
     #[command(args_override_self = true)]
     Run(Box<Run>),
-    /// List the VMs that run on this host
+    /// List the VMs that run on this host, with the processor time and memory of guests and VMMs
     List {
-        /// Print JSON
+        /// Print JSON, with all that guest and host know of each
         #[arg(long)]
         json: bool,
     },
@@ -100,14 +101,8 @@ pub(crate) enum Command {
         target: Target,
     },
     /// Print the processes of a VM
-    #[command(override_usage = "procvisor ps [--json] VM", after_help = "Example:\n  procvisor ps web")]
-    Ps {
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-        #[command(flatten)]
-        target: Target,
-    },
+    #[command(override_usage = "procvisor ps [-o COLUMNS] [--tree] [--threads] [--json] VM", after_help = PS_EXAMPLES)]
+    Ps(Ps),
     /// Mount a VM's /proc on a directory of the host, for ps, top, htop, psutil, Prometheus exporters
     #[command(override_usage = "procvisor mount [OPTIONS] VM DIR", after_help = MOUNT_EXAMPLES)]
     Mount(MountArgs),
@@ -169,6 +164,35 @@ pub(crate) struct Target {
     #[arg(value_name = "VM [PATH]")]
     pub(crate) words: Vec<OsString>,
 }
+
+#[derive(Debug, Args)]
+pub(crate) struct Ps {
+    /// Columns, by their names in ps(1)
+    #[arg(short = 'o', long = "columns", value_name = "COLUMNS", value_delimiter = ',')]
+    pub(crate) columns: Vec<Column>,
+    /// Show which process is whose child
+    #[arg(long)]
+    pub(crate) tree: bool,
+    /// A line for each thread
+    #[arg(long, short = 'L')]
+    pub(crate) threads: bool,
+    /// Print JSON, with every column
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+const PS_EXAMPLES: &str =
+    "Columns: pid tid ppid pgid sid user group stat state pcpu pmem time etime etimes start vsz rss pss nlwp pri ni
+min_flt maj_flt tty comm args. Users and groups are numbers: their names are the guest's own affair. Sizes are KiB.
+
+Examples:
+  procvisor ps web
+  procvisor ps -o pid,pcpu,rss,pss,start,args web
+  procvisor ps --tree web
+  procvisor ps --threads -o pid,tid,stat,time,comm web
+  procvisor ps --json web | jq '.[] | select(.cpu_percent > 50)'";
 
 #[derive(Debug, Args)]
 pub(crate) struct MountArgs {

@@ -167,7 +167,7 @@ fn dispatch(cli: Cli, start: ProcessStart) -> Result<u8, Failure> {
         Command::Man { directory } => manual::man(&directory),
         Command::Metrics(args) => metrics::metrics(&args),
         Command::Mount(args) => mount::mount(&args, connect),
-        Command::Ps { json, target } => ps::ps(&target::resolve(connect, &target.words, true)?, json),
+        Command::Ps(args) => ps::ps(&target::resolve(connect, &args.target.words, true)?, &args),
     }
 }
 

@@ -3,25 +3,54 @@
 //! The guest writes these texts and is not trusted: whatever does not parse drops the row or leaves the field at nothing, and no byte of a
 //! guest reaches a terminal unless it is printable. Formats: proc_pid_stat(5), proc_pid_status(5), proc_pid_cmdline(5).
 
+mod columns;
+pub mod tree;
+
 use serde::Serialize;
 
+pub use columns::{Column, DEFAULT_COLUMNS, format, record};
+
 /// Clock ticks in a second, as user space sees them (`USER_HZ` on x86).
-const TICKS_PER_SECOND: u64 = 100;
+pub const TICKS_PER_SECOND: u64 = 100;
+/// The last field of `stat` that is looked at.
+const LAST_FIELD: usize = 24;
 const PAGE_BYTES: u64 = 4096;
 
-/// One process.
+/// One process or thread.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Row {
     /// Process number.
     pub pid: i32,
+    /// Thread number; that of the process when the row is not of a thread.
+    pub tid: i32,
     /// Its parent's.
     pub ppid: i32,
+    /// Process group.
+    pub pgid: i32,
+    /// Session.
+    pub sid: i32,
     /// Effective user.
     pub uid: u32,
+    /// Effective group.
+    pub gid: u32,
+    /// Number of the controlling terminal, as `stat` has it; 0 for none.
+    pub tty_nr: u32,
     /// State letter and marks, as ps(1) has them: `<` high or `N` low priority, `s` session leader, `l` several threads, `+` foreground.
     pub stat: String,
+    /// Page faults that needed no reading.
+    pub minor_faults: u64,
+    /// Page faults that did.
+    pub major_faults: u64,
     /// CPU time used, in clock ticks of 1/100 s.
     pub cpu_ticks: u64,
+    /// Priority as the kernel has it.
+    pub priority: i64,
+    /// Nice value.
+    pub nice: i64,
+    /// Threads of the process.
+    pub threads: u64,
+    /// Its start in clock ticks after the guest's boot.
+    pub start_ticks: u64,
     /// Virtual size in bytes.
     pub vsz_bytes: u64,
     /// Resident size in bytes.
@@ -38,48 +67,64 @@ pub fn parse(stat: &[u8], status: &[u8], cmdline: &[u8]) -> Option<Row> {
     let open = stat.iter().position(|byte| *byte == b'(')?;
     let close = stat.iter().rposition(|byte| *byte == b')').filter(|close| *close > open)?;
     let pid = std::str::from_utf8(&stat[..open]).ok()?.trim().parse().ok()?;
-    let comm = String::from_utf8_lossy(&stat[open + 1..close]).into_owned();
     let rest = std::str::from_utf8(&stat[close + 1..]).ok()?;
-    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
     // Field numbers are those of the manual, which counts from 1 and has the state as the third.
-    let field = |number: usize| fields.get(number - 3).copied();
-    let number = |index: usize| field(index).and_then(|text| text.parse::<i64>().ok());
-    let count = |index: usize| field(index).and_then(|text| text.parse::<u64>().ok());
-    let state = field(3).filter(|state| state.len() == 1 && state.bytes().all(|byte| byte.is_ascii_alphabetic()))?;
-    let mut mark = state.to_owned();
-    match number(19)? {
+    let mut fields = [""; LAST_FIELD + 1];
+    for (field, text) in fields[3..].iter_mut().zip(rest.split_ascii_whitespace()) {
+        *field = text;
+    }
+    let number = |index: usize| fields[index].parse::<i64>().ok();
+    let count = |index: usize| fields[index].parse::<u64>().ok();
+    let process = |index: usize| fields[index].parse::<i32>().ok();
+    let state = Some(fields[3]).filter(|state| state.len() == 1 && state.as_bytes()[0].is_ascii_alphabetic())?;
+    let (pgid, sid, nice, threads) = (process(5)?, process(6)?, number(19)?, count(20)?);
+    let mut mark = String::with_capacity(5);
+    mark.push_str(state);
+    match nice {
         nice if nice < 0 => mark.push('<'),
         nice if nice > 0 => mark.push('N'),
         _ => {}
     }
-    if number(6)? == i64::from(pid) {
+    if sid == pid {
         mark.push('s');
     }
-    if number(20)? > 1 {
+    if threads > 1 {
         mark.push('l');
     }
-    if number(5)? == number(8)? {
+    if i64::from(pgid) == number(8)? {
         mark.push('+');
     }
     Some(Row {
         pid,
-        ppid: field(4)?.parse().ok()?,
-        uid: effective_uid(status).unwrap_or(0),
+        tid: pid,
+        ppid: process(4)?,
+        pgid,
+        sid,
+        uid: effective_id(status, b"Uid:").unwrap_or(0),
+        gid: effective_id(status, b"Gid:").unwrap_or(0),
+        // Linux prints the number with a sign.
+        tty_nr: process(7)?.cast_unsigned(),
         stat: mark,
+        minor_faults: count(10)?,
+        major_faults: count(12)?,
         cpu_ticks: count(14)?.saturating_add(count(15)?),
+        priority: number(18)?,
+        nice,
+        threads,
+        start_ticks: count(22)?,
         vsz_bytes: count(23)?,
         rss_bytes: u64::try_from(number(24)?).unwrap_or(0).saturating_mul(PAGE_BYTES),
-        comm,
+        comm: String::from_utf8_lossy(&stat[open + 1..close]).into_owned(),
         args: arguments(cmdline),
     })
 }
 
-fn effective_uid(status: &[u8]) -> Option<u32> {
-    let line = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"Uid:"))?;
+pub(crate) fn effective_id(status: &[u8], name: &[u8]) -> Option<u32> {
+    let line = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(name))?;
     std::str::from_utf8(line).ok()?.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
-fn arguments(cmdline: &[u8]) -> Vec<String> {
+pub(crate) fn arguments(cmdline: &[u8]) -> Vec<String> {
     // A title written over the arguments may be followed by many NULs: they are no arguments.
     let end = cmdline.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     if end == 0 {
@@ -101,8 +146,7 @@ impl Row {
 
     /// CPU time as ps(1) prints it: minutes and seconds.
     pub fn time(&self) -> String {
-        let seconds = self.cpu_ticks / TICKS_PER_SECOND;
-        format!("{}:{:02}", seconds / 60, seconds % 60)
+        minutes(self.cpu_ticks)
     }
 }
 
@@ -125,43 +169,30 @@ pub fn printable(text: &str) -> String {
     out
 }
 
-/// The table as text, a header and a line for each row, cut to `width` columns when given.
-pub fn format(rows: &[Row], width: Option<usize>) -> String {
-    let header = ["PID", "PPID", "USER", "STAT", "TIME", "VSZ", "RSS", "COMMAND"].map(str::to_owned);
-    let cells = rows.iter().map(|row| {
-        [
-            row.pid.to_string(),
-            row.ppid.to_string(),
-            row.uid.to_string(),
-            row.stat.clone(),
-            row.time(),
-            (row.vsz_bytes / 1024).to_string(),
-            (row.rss_bytes / 1024).to_string(),
-            row.command(),
-        ]
-    });
-    let lines: Vec<[String; 8]> = std::iter::once(header).chain(cells).collect();
-    columns(&lines, &[true, true, true, false, true, true, true, false], width)
+/// CPU time in minutes and seconds.
+pub fn minutes(cpu_ticks: u64) -> String {
+    let seconds = cpu_ticks / TICKS_PER_SECOND;
+    format!("{}:{:02}", seconds / 60, seconds % 60)
 }
 
 /// Lines of cells as text in columns; `right` says which are aligned to the right. The last column is not padded.
-pub fn columns<const N: usize>(lines: &[[String; N]], right: &[bool; N], width: Option<usize>) -> String {
-    let mut widths = [0; N];
+pub fn columns<L: AsRef<[String]>>(lines: &[L], right: &[bool], width: Option<usize>) -> String {
+    let mut widths = vec![0; right.len()];
     for line in lines {
-        for (width, cell) in widths.iter_mut().zip(line) {
+        for (width, cell) in widths.iter_mut().zip(line.as_ref()) {
             *width = (*width).max(cell.chars().count());
         }
     }
     let mut out = String::new();
     for line in lines {
         let mut text = String::new();
-        for (index, cell) in line.iter().enumerate() {
+        for (index, cell) in line.as_ref().iter().enumerate() {
             if index > 0 {
                 text.push(' ');
             }
             if right[index] {
                 text.push_str(&format!("{cell:>width$}", width = widths[index]));
-            } else if index + 1 < N {
+            } else if index + 1 < right.len() {
                 text.push_str(&format!("{cell:<width$}", width = widths[index]));
             } else {
                 text.push_str(cell);
@@ -181,16 +212,28 @@ mod tests {
     use super::*;
 
     const STAT: &str =
-        "12 (a) b) S 1 12 12 0 12 4194304 1 0 0 0 150 75 0 0 20 0 3 0 5 8192000 250 18446744073709551615 1 1 0\n";
+        "12 (a) b) S 1 12 12 34816 12 4194304 1 0 0 0 150 75 0 0 20 0 3 0 5 8192000 250 18446744073709551615 1 1 0\n";
 
     #[test]
     fn a_row_has_what_the_three_files_say() {
-        let row = parse(STAT.as_bytes(), b"Name:\tx\nUid:\t1\t7\t1\t1\n", b"/bin/x\0-a\0b c\0").unwrap();
+        let row =
+            parse(STAT.as_bytes(), b"Name:\tx\nUid:\t1\t7\t1\t1\nGid:\t1\t9\t1\t1\n", b"/bin/x\0-a\0b c\0").unwrap();
         let expected = Row {
             pid: 12,
+            tid: 12,
             ppid: 1,
+            pgid: 12,
+            sid: 12,
             uid: 7,
+            gid: 9,
+            tty_nr: 34816,
             stat: "Ssl+".into(),
+            minor_faults: 1,
+            major_faults: 0,
+            priority: 20,
+            nice: 0,
+            threads: 3,
+            start_ticks: 5,
             cpu_ticks: 225,
             vsz_bytes: 8_192_000,
             rss_bytes: 1_024_000,
@@ -232,12 +275,5 @@ mod tests {
         assert_eq!(parse(STAT.as_bytes(), b"", b"").unwrap().command(), "[a) b]");
         let zombie = STAT.replace(") S ", ") Z ");
         assert_eq!(parse(zombie.as_bytes(), b"", b"").unwrap().command(), "[a) b] <defunct>");
-    }
-
-    #[test]
-    fn the_table_is_aligned_and_cut() {
-        let row = parse(STAT.as_bytes(), b"", b"x\0").unwrap();
-        let text = format(&[row], Some(20));
-        assert_eq!(text, "PID PPID USER STAT T\n 12    1    0 Ssl+ 0\n");
     }
 }
