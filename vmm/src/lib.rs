@@ -13,6 +13,7 @@
 //! | `registry` | the VMs of one user on this host |
 //! | `metrics` | numbers of all VMs for monitoring: gathered, encoded, served |
 //! | `terminal` | the host's terminal in raw mode |
+//! | `top` | the live screen of processes: model, view, screen, sources |
 //! | `usage` | processor time and memory of a VM, as its guest and as the host count them |
 //! | `timing` | where the time of a start and an end goes |
 //!
@@ -38,6 +39,7 @@ pub mod registry;
 pub mod rootfs;
 pub mod terminal;
 pub mod timing;
+pub mod top;
 pub mod usage;
 pub mod vcpu;
 

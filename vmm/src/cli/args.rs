@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use vmm::config::DEFAULT_MEMORY_BYTES;
 use vmm::proc::table::Column;
+use vmm::top::view::Sort;
 
 use super::config_file;
 use super::log::{LogFormat, LogLevel};
@@ -103,6 +104,9 @@ pub(crate) enum Command {
     /// Print the processes of a VM
     #[command(override_usage = "procvisor ps [-o COLUMNS] [--tree] [--threads] [--json] VM", after_help = PS_EXAMPLES)]
     Ps(Ps),
+    /// Show the processes of one or all VMs, live
+    #[command(override_usage = "procvisor top [OPTIONS] [VM]", after_help = TOP_EXAMPLES)]
+    Top(Top),
     /// Mount a VM's /proc on a directory of the host, for ps, top, htop, psutil, Prometheus exporters
     #[command(override_usage = "procvisor mount [OPTIONS] VM DIR", after_help = MOUNT_EXAMPLES)]
     Mount(MountArgs),
@@ -193,6 +197,42 @@ Examples:
   procvisor ps --tree web
   procvisor ps --threads -o pid,tid,stat,time,comm web
   procvisor ps --json web | jq '.[] | select(.cpu_percent > 50)'";
+
+#[derive(Debug, Args)]
+pub(crate) struct Top {
+    /// Print tables instead of a screen
+    #[arg(long, short = 'b')]
+    pub(crate) batch: bool,
+    /// With --batch: how many tables [default: no end]
+    #[arg(long, short = 'n', value_name = "N", requires = "batch", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// Seconds from one look to the next
+    #[arg(long, short = 'd', value_name = "SECS", value_parser = parse_seconds, default_value = "2")]
+    pub(crate) delay: std::time::Duration,
+    /// What to sort by: pid, threads, cpu, memory, time or command
+    #[arg(long, value_name = "COLUMN", default_value = "cpu")]
+    pub(crate) sort: Sort,
+    /// Only what has this text in its command or its VM's name
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) filter: Option<String>,
+    /// Children below their parents
+    #[arg(long)]
+    pub(crate) tree: bool,
+    /// Print to standard error at the end what top itself has cost
+    #[arg(long)]
+    pub(crate) timing: bool,
+    /// The VM's name [default: all VMs]
+    #[arg(value_name = "VM")]
+    pub(crate) words: Vec<OsString>,
+}
+
+const TOP_EXAMPLES: &str =
+    "Keys: q quit, h help, P M T N sort, / filter, t tree, tab next VM, enter one process, space pause.
+
+Examples:
+  procvisor top
+  procvisor top --sort memory web
+  procvisor top --batch -n 2 -d 5 --filter nginx";
 
 #[derive(Debug, Args)]
 pub(crate) struct MountArgs {

@@ -17,6 +17,7 @@ mod progress;
 mod ps;
 mod run;
 mod target;
+mod top;
 mod watch;
 
 use std::fmt::Display;
@@ -141,7 +142,7 @@ fn dispatch(cli: Cli, start: ProcessStart) -> Result<u8, Failure> {
         | Command::Metrics(_)
             if connect.is_some() =>
         {
-            Err(Failure::ours("--connect goes with ls, cat, readlink, stat, write, ps and mount only"))
+            Err(Failure::ours("--connect goes with ls, cat, readlink, stat, write, ps, top and mount only"))
         }
         Command::Run(run) if run.command.is_empty() => {
             Err(Failure::ours("which PROGRAM? give it behind the options, or as command = [...] in the --config file"))
@@ -167,6 +168,7 @@ fn dispatch(cli: Cli, start: ProcessStart) -> Result<u8, Failure> {
         Command::Man { directory } => manual::man(&directory),
         Command::Metrics(args) => metrics::metrics(&args),
         Command::Mount(args) => mount::mount(&args, connect),
+        Command::Top(args) => top::top(&args, connect),
         Command::Ps(args) => ps::ps(&target::resolve(connect, &args.target.words, true)?, &args),
     }
 }
