@@ -6,6 +6,7 @@
 use procfs_core::Errno;
 use procfs_core::c_integer;
 use procfs_core::pid::id_map::{self, EXTENTS_MAX, EXTENTS_UNSORTED, Extent, SetGroups};
+use procfs_core::pid::settings::{self, ClearRefs};
 use procfs_core::pid::{Comm, comm, oom};
 use procfs_core::sys::write::{Numbers, Strictness, write_numbers, write_text};
 
@@ -46,6 +47,30 @@ pub(crate) const TARGETS: &[Target] = &[
         check: oom_score_adj,
     },
     Target { name: "oom_adj", seeds: &[b"0\n", b"-17", b"15"], words: &[b"-16", b"-17", b"15", b"16"], check: oom_adj },
+    Target {
+        name: "coredump_filter",
+        seeds: &[b"0x33\n", b"51", b"0777", b"0xffffffff"],
+        words: &[b"0x", b"4294967295", b"4294967296", b"\n"],
+        check: coredump_filter,
+    },
+    Target {
+        name: "timerslack_ns",
+        seeds: &[b"50000\n", b"0", b"18446744073709551615"],
+        words: &[b"0x", b"18446744073709551616", b"\n"],
+        check: timerslack,
+    },
+    Target {
+        name: "loginuid",
+        seeds: &[b"\x001000\n", b"\x004294967295", b"\x011", b"\x00010"],
+        words: &[b"4294967295", b"4294967296", b"\n"],
+        check: login_uid,
+    },
+    Target {
+        name: "clear_refs",
+        seeds: &[b"1\n", b" 4 ", b"5", b"+3"],
+        words: &[b"2", b"-1", b"2147483648", b"\n"],
+        check: clear_refs,
+    },
     Target { name: "comm", seeds: &[b"", b"name\n", b"fifteen bytes 15", b"a\0b"], words: &[], check: comm_write },
     Target {
         name: "sysctl_numbers",
@@ -196,6 +221,49 @@ fn oom_adj(input: &[u8]) -> u64 {
     });
     assert_eq!(oom::parse_adj(input), expected);
     kind(&expected, |&(value, _)| value as u64 & 0xffff)
+}
+
+/// kstrtouint() by its range: a minus is EINVAL, whatever follows.
+fn unsigned_int(input: &[u8], base: u32) -> Result<u32, Errno> {
+    unsigned(input, base).and_then(|value| if value >> 32 == 0 { Ok(value as u32) } else { Err(Errno::ERANGE) })
+}
+
+/// proc_coredump_filter_write(): bit by bit, as far as there are kinds of memory.
+fn coredump_filter(input: &[u8]) -> u64 {
+    let expected =
+        unsigned_int(input, 0).map(|value| (0..9).filter(|bit| value >> bit & 1 == 1).map(|bit| 1 << bit).sum());
+    assert_eq!(settings::parse_dump_filter(input), expected);
+    if let Ok(filter) = expected {
+        let mut shown = b"0x".to_vec();
+        settings::render_dump_filter(filter, &mut shown);
+        assert_eq!(settings::parse_dump_filter(&shown), Ok(filter), "the shown value");
+    }
+    kind(&expected, |&filter: &u32| filter.into())
+}
+
+/// timerslack_ns_write()
+fn timerslack(input: &[u8]) -> u64 {
+    let expected = unsigned(input, 10);
+    assert_eq!(settings::parse_timerslack(input), expected);
+    kind(&expected, |&slack_ns| bits(slack_ns.into()))
+}
+
+/// proc_loginuid_write(); the first byte is where in the file it is written.
+fn login_uid(input: &[u8]) -> u64 {
+    let (pos, text) = input.split_first().map_or((0, input), |(&pos, text)| (pos, text));
+    let expected = if pos == 0 { unsigned_int(text, 10) } else { Err(Errno::EINVAL) };
+    assert_eq!(settings::parse_login_uid(text, pos.into()), expected);
+    kind(&expected, |&uid| bits(uid.into()))
+}
+
+/// clear_refs_write()
+fn clear_refs(input: &[u8]) -> u64 {
+    let meanings = [ClearRefs::All, ClearRefs::Anonymous, ClearRefs::Mapped, ClearRefs::SoftDirty, ClearRefs::PeakRss];
+    let taken = as_written(input);
+    let expected = signed(stripped(taken), 10, i32::MIN.into(), i32::MAX.into())
+        .and_then(|value| (1..).zip(meanings).find(|(number, _)| *number == value).ok_or(Errno::EINVAL));
+    assert_eq!(ClearRefs::parse(taken), expected.map(|(_, meaning)| meaning));
+    kind(&expected, |&(number, _)| number as u64)
 }
 
 /// comm_write(): 15 bytes at most, as a C string.
