@@ -18,7 +18,7 @@ mod sysctls;
 
 pub use sysctls::{Kept, Sysctls};
 
-/// Counters of the whole kernel, shown in /proc/stat.
+/// Counters of the whole kernel, shown in /proc/stat and /proc/vmstat.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Tasks created since boot (`processes`).
@@ -31,6 +31,8 @@ pub struct Counters {
     pub dead_system_ns: AtomicU64,
     /// Page faults served without I/O.
     pub faults: AtomicU64,
+    /// Processes killed because memory had run out.
+    pub oom_kills: AtomicU64,
 }
 
 /// The root of all state above the machine layer.

@@ -204,13 +204,16 @@ fn logs_follow_a_vm_to_its_end() {
 fn the_kernels_log_is_printed_of_a_vm_in_the_foreground_too() {
     let runtime = tempfile::tempdir().expect("a temporary directory");
     // A process that is killed for want of memory is logged.
-    let script = "echo up; dd if=/dev/zero of=/tmp/x bs=1M 2>/dev/null; dd if=/dev/zero of=/dev/null bs=20M count=1 2>/dev/null; echo tried; read x";
+    let script = "echo up; dd if=/dev/zero of=/tmp/x bs=1M 2>/dev/null; dd if=/dev/zero of=/dev/null bs=20M count=1 2>/dev/null; echo tried; grep oom_kill /proc/vmstat; read x";
     let words = ["run", "--name", "fore", "--memory", "48M", "--", "/bin/busybox", "sh", "-c", script];
     let mut vm = Session::start(&mut command(runtime.path(), words));
     assert_eq!((vm.line(), vm.line()), ("up".to_owned(), "tried".to_owned()));
+    let kills = vm.line();
     let run = |words: &[&str]| process::run(&mut command(runtime.path(), words), b"", DEADLINE);
     let log = run(&["logs", "--kernel", "fore"]).success();
-    assert!(log.contains("out of memory: killing process"), "{log:?}");
+    let logged = log.matches("out of memory: killing process").count();
+    assert!(logged > 0, "{log:?}");
+    assert_eq!(kills, format!("oom_kill {logged}"));
     run(&["logs", "fore"]).failed_saying(125, &["--detach"]);
     let following = Session::start(&mut command(runtime.path(), ["logs", "-f", "--kernel", "fore"]));
     thread::sleep(Duration::from_millis(300));

@@ -270,6 +270,7 @@ fn render_vmstat(kernel: &Kernel, out: &mut Vec<u8>) {
         "pgalloc_normal" => ram.taken_pages,
         "pgfree" => ram.returned_pages,
         "pgfault" => faults,
+        "oom_kill" => kernel.counters.oom_kills.load(Relaxed),
         _ => 0,
     };
     vmstat::render(value_of, out);

@@ -50,6 +50,7 @@ pub fn out_of_memory(task: &Arc<Task>) {
         None => task.group.clone(),
     };
     log::warn!("out of memory: killing process {}", group.pid.nr());
+    task.kernel.counters.oom_kills.fetch_add(1, Relaxed);
     send::start_group_exit(&group, i32::from(Signal::KILL.raw()));
     if !Arc::ptr_eq(&group, &task.group) {
         sched::yield_now();
