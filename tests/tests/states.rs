@@ -18,7 +18,6 @@ const LISTED: &[(&str, &str)] = &[
     ("areas_shared_anonymous", "a private mapping of /dev/zero is anonymous memory without a name"),
     ("areas_of_memfd", "there is no memfd_create(2)"),
     ("scheduling_in_stat", "every process has nice value 0 and the ordinary scheduling class"),
-    ("mounts_remounted", "remounting leaves the options of a tmpfs, such as its size, as they are"),
 ];
 
 /// Fewer states than this would mean that the comparison has quietly shrunk.

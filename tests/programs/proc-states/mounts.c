@@ -189,6 +189,27 @@ STATE(mounts_remounted)
     show_ok("without a mount there", mount(NULL, "other/none", NULL, MS_REMOUNT, NULL));
 }
 
+STATE(mounts_with_new_limits)
+{
+    own_mounts();
+    put("source", "place", "tmpfs", 0, "size=64k,nr_inodes=8,mode=700");
+    show_ok("more of both", mount(NULL, "place", NULL, MS_REMOUNT, "size=128k,nr_inodes=16"));
+    show_mounts("more of both");
+    show_ok("mode and owner", mount(NULL, "place", NULL, MS_REMOUNT, "mode=711,uid=5,gid=5"));
+    show_mounts("mode and owner");
+    show_ok("what is no option", mount(NULL, "place", NULL, MS_REMOUNT, "size=32k,colour=red"));
+    show_mounts("what is no option");
+    int fd = open("place/file", O_CREAT | O_RDWR, 0644);
+    show_ok("fill 64 KiB", fallocate(fd, 0, 0, 64 * 1024));
+    show_ok("less than is in use", mount(NULL, "place", NULL, MS_REMOUNT, "size=32k"));
+    show_ok("as much as is in use", mount(NULL, "place", NULL, MS_REMOUNT, "size=64k"));
+    show_ok("one page more", fallocate(fd, 0, 64 * 1024, 4096));
+    show_ok("no limit", mount(NULL, "place", NULL, MS_REMOUNT, "size=0"));
+    show_mounts("no limit");
+    show_ok("a limit again", mount(NULL, "place", NULL, MS_REMOUNT, "size=1m"));
+    show_mounts("no limit still");
+}
+
 STATE(mounts_moved)
 {
     own_mounts();

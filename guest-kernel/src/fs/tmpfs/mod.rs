@@ -28,12 +28,12 @@ use self::directory::Directory;
 use self::options::Options;
 use super::devfs;
 use super::pipe::Pipe;
-use crate::cred::{Cred, KGid, KUid};
+use crate::cred::{Cred, KGid, KUid, UserNs};
 use crate::phys::PAGE_SIZE;
 use crate::sync::Mutex;
 use crate::vfs::{
-    DeviceNumber, FileKind, FileOps, FixedOptions, Inode, Metadata, MountRequest, NewInode, NewSuper, OpenFlags, Path,
-    RenameMode, S_ISGID, SetAttr, StatFs, SuperBlock, SuperState, Timestamp, WriteCount, rank,
+    DeviceNumber, FileKind, FileOps, Inode, Metadata, MountRequest, NewInode, NewSuper, OpenFlags, Path, RenameMode,
+    S_ISGID, SetAttr, StatFs, SuperBlock, SuperOptions, SuperState, Timestamp, WriteCount, rank,
 };
 
 /// linux/magic.h TMPFS_MAGIC
@@ -46,15 +46,15 @@ pub(super) struct Shared {
     next_ino: AtomicU64,
     used_pages: AtomicU64,
     inodes: AtomicU64,
-    max_pages: u64,
-    max_inodes: u64,
+    max_pages: AtomicU64,
+    max_inodes: AtomicU64,
 }
 
 impl Shared {
     /// Accounts for `count` more pages.
     fn charge(&self, count: u64) -> Result<(), Errno> {
         let used = self.used_pages.load(Ordering::Relaxed);
-        if used.saturating_add(count) > self.max_pages {
+        if used.saturating_add(count) > self.max_pages.load(Ordering::Relaxed) {
             return Err(Errno::ENOSPC);
         }
         self.used_pages.store(used + count, Ordering::Relaxed);
@@ -68,6 +68,40 @@ impl Shared {
 
     fn uncharge(&self, count: u64) {
         self.used_pages.fetch_sub(count, Ordering::Relaxed);
+    }
+}
+
+/// The options of a tmpfs: its limits change with a remount, the rest stays as it was first.
+struct LiveOptions {
+    shared: Arc<Shared>,
+    first: Options,
+}
+
+impl SuperOptions for LiveOptions {
+    fn text(&self) -> String {
+        let shared = &self.shared;
+        self.first.text(shared.max_pages.load(Ordering::Relaxed), shared.max_inodes.load(Ordering::Relaxed))
+    }
+
+    /// shmem_reconfigure(): `mode`, `uid` and `gid` are checked for their form only. What has no limit gets none, and no
+    /// limit goes below what is in use.
+    fn reconfigure(&self, data: &[u8], _: &UserNs) -> Result<(), Errno> {
+        let wanted = Options::parse(data)?;
+        let limits = [
+            (wanted.names_pages, wanted.max_pages, &self.shared.max_pages, &self.shared.used_pages),
+            (wanted.names_inodes, wanted.max_inodes, &self.shared.max_inodes, &self.shared.inodes),
+        ];
+        for (is_named, limit, present, used) in limits {
+            let is_new_limit = is_named && limit != u64::MAX;
+            let has_none = present.load(Ordering::Relaxed) == u64::MAX;
+            if is_new_limit && (has_none || used.load(Ordering::Relaxed) > limit) {
+                return Err(Errno::EINVAL);
+            }
+        }
+        for (_, limit, present, _) in limits.into_iter().filter(|(is_named, ..)| *is_named) {
+            present.store(limit, Ordering::Relaxed);
+        }
+        Ok(())
     }
 }
 
@@ -102,7 +136,7 @@ pub(super) struct Node {
 
 impl Node {
     fn new(shared: &Arc<Shared>, body: Body, new: &NewInode) -> Result<Arc<Self>, Errno> {
-        if shared.inodes.load(Ordering::Relaxed) >= shared.max_inodes {
+        if shared.inodes.load(Ordering::Relaxed) >= shared.max_inodes.load(Ordering::Relaxed) {
             return Err(Errno::ENOSPC);
         }
         shared.inodes.fetch_add(1, Ordering::Relaxed);
@@ -407,8 +441,8 @@ impl Inode for Node {
         let inodes = shared.inodes.load(Ordering::Relaxed);
         // Without a limit Linux reports zeros.
         let limited = |max: u64, used: u64| if max == u64::MAX { (0, 0) } else { (max, max.saturating_sub(used)) };
-        let (blocks, blocks_free) = limited(shared.max_pages, used);
-        let (files, files_free) = limited(shared.max_inodes, inodes);
+        let (blocks, blocks_free) = limited(shared.max_pages.load(Ordering::Relaxed), used);
+        let (files, files_free) = limited(shared.max_inodes.load(Ordering::Relaxed), inodes);
         Ok(StatFs {
             magic: TMPFS_MAGIC,
             block_size: PAGE_SIZE as u32,
@@ -449,13 +483,13 @@ pub(super) fn replace_content(inode: &Arc<dyn Inode>, origin: Option<Origin>) ->
     }
 }
 
-fn new_super(request: &MountRequest<'_>, fs_type: &'static str, options: &Options) -> Result<NewSuper, Errno> {
+fn new_super(request: &MountRequest<'_>, fs_type: &'static str, options: Options) -> Result<NewSuper, Errno> {
     let shared = Arc::new(Shared {
         next_ino: AtomicU64::new(1),
         used_pages: AtomicU64::new(0),
         inodes: AtomicU64::new(0),
-        max_pages: options.max_pages,
-        max_inodes: options.max_inodes,
+        max_pages: AtomicU64::new(options.max_pages),
+        max_inodes: AtomicU64::new(options.max_inodes),
     });
     let root = Node::new(
         &shared,
@@ -466,7 +500,7 @@ fn new_super(request: &MountRequest<'_>, fs_type: &'static str, options: &Option
         fs_type,
         source: request.source.to_vec(),
         dev: request.vfs.new_anon_dev(),
-        options: Arc::new(FixedOptions(options.text())),
+        options: Arc::new(LiveOptions { shared, first: options }),
         user_ns: request.user_ns.clone(),
         state: SuperState::default(),
         devices: request.vfs.devices().clone(),
@@ -480,7 +514,7 @@ fn new_super(request: &MountRequest<'_>, fs_type: &'static str, options: &Option
 /// # Errors
 /// `EINVAL` for an unknown or malformed option; `ENOMEM`.
 pub fn mount(request: &MountRequest<'_>) -> Result<NewSuper, Errno> {
-    new_super(request, "tmpfs", &Options::parse(request.data)?)
+    new_super(request, "tmpfs", Options::parse(request.data)?)
 }
 
 /// Makes the root file system that the initramfs is unpacked into.
@@ -488,7 +522,7 @@ pub fn mount(request: &MountRequest<'_>) -> Result<NewSuper, Errno> {
 /// # Errors
 /// As `mount`.
 pub fn mount_rootfs(request: &MountRequest<'_>) -> Result<NewSuper, Errno> {
-    new_super(request, "rootfs", &Options::parse(request.data)?)
+    new_super(request, "rootfs", Options::parse(request.data)?)
 }
 
 /// The devtmpfs, one for all mounts, with the nodes of `devfs`.
@@ -499,7 +533,7 @@ pub fn mount_devtmpfs(request: &MountRequest<'_>) -> Result<NewSuper, Errno> {
     let mut options = Options::parse(request.data)?;
     options.mode = 0o755;
     request.vfs.single_super("devtmpfs", || {
-        let new = new_super(request, "devtmpfs", &options)?;
+        let new = new_super(request, "devtmpfs", options)?;
         for (name, mode, number) in devfs::NODES {
             let node = NewInode { mode, uid: KUid(0), gid: KGid(0) };
             new.root.mknod(name.as_bytes(), FileKind::CharDevice, number, &node)?;

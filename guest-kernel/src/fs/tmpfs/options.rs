@@ -20,6 +20,10 @@ pub(super) struct Options {
     pub(super) mode: u32,
     pub(super) uid: KUid,
     pub(super) gid: KGid,
+    /// Whether an option named the most pages.
+    pub(super) names_pages: bool,
+    /// Whether an option named the most inodes.
+    pub(super) names_inodes: bool,
 }
 
 impl Options {
@@ -29,10 +33,20 @@ impl Options {
     /// `EINVAL` for an unknown option or a bad value.
     pub(super) fn parse(data: &[u8]) -> Result<Self, Errno> {
         let most = default_limit();
-        let mut options = Self { max_pages: most, max_inodes: most, mode: DEFAULT_MODE, uid: KUid(0), gid: KGid(0) };
+        let mut options = Self {
+            max_pages: most,
+            max_inodes: most,
+            mode: DEFAULT_MODE,
+            uid: KUid(0),
+            gid: KGid(0),
+            names_pages: false,
+            names_inodes: false,
+        };
         for option in data.split(|&byte| byte == b',').filter(|option| !option.is_empty()) {
             let option = core::str::from_utf8(option).map_err(|_| Errno::EINVAL)?;
             let (key, value) = option.split_once('=').unwrap_or((option, ""));
+            options.names_pages |= matches!(key, "size" | "nr_blocks");
+            options.names_inodes |= key == "nr_inodes";
             match key {
                 "size" => options.max_pages = limit(size(value)?.div_ceil(PAGE_SIZE)),
                 "nr_blocks" => options.max_pages = limit(size(value)?),
@@ -47,15 +61,15 @@ impl Options {
         Ok(options)
     }
 
-    /// The options as /proc/mounts shows them.
-    pub(super) fn text(&self) -> String {
+    /// The options as /proc/mounts shows them, with the limits that hold now.
+    pub(super) fn text(&self, max_pages: u64, max_inodes: u64) -> String {
         let mut parts = Vec::new();
         let shown = |limit: u64| if limit == u64::MAX { 0 } else { limit };
-        if self.max_pages != default_limit() {
-            parts.push(format!("size={}k", shown(self.max_pages).saturating_mul(PAGE_SIZE / 1024)));
+        if max_pages != default_limit() {
+            parts.push(format!("size={}k", shown(max_pages).saturating_mul(PAGE_SIZE / 1024)));
         }
-        if self.max_inodes != default_limit() {
-            parts.push(format!("nr_inodes={}", shown(self.max_inodes)));
+        if max_inodes != default_limit() {
+            parts.push(format!("nr_inodes={}", shown(max_inodes)));
         }
         if self.mode != DEFAULT_MODE {
             parts.push(format!("mode={:03o}", self.mode));
@@ -102,13 +116,17 @@ fn size(text: &str) -> Result<u64, Errno> {
 mod tests {
     use super::*;
 
+    fn shown(options: &Options) -> String {
+        options.text(options.max_pages, options.max_inodes)
+    }
+
     #[test]
     fn options_read_back_as_proc_mounts_shows_them() {
         let options = Options::parse(b"size=64k,mode=755,uid=5").expect("valid options");
-        assert_eq!(options.text(), "size=64k,mode=755,uid=5,inode64");
+        assert_eq!(shown(&options), "size=64k,mode=755,uid=5,inode64");
         assert_eq!(options.max_pages, 16);
-        assert_eq!(Options::parse(b"size=0").expect("valid").text(), "size=0k,inode64");
-        assert_eq!(Options::parse(b"").expect("valid").text(), "inode64");
+        assert_eq!(shown(&Options::parse(b"size=0").expect("valid")), "size=0k,inode64");
+        assert_eq!(shown(&Options::parse(b"").expect("valid")), "inode64");
     }
 
     #[test]
