@@ -15,7 +15,6 @@ use procvisor_tests::program;
 
 /// States in which the VM differs from Linux, and why that stands.
 const LISTED: &[(&str, &str)] = &[
-    ("areas_shared_anonymous", "a private mapping of /dev/zero is anonymous memory without a name"),
     ("areas_of_memfd", "there is no memfd_create(2)"),
     ("scheduling_in_stat", "every process has nice value 0 and the ordinary scheduling class"),
 ];

@@ -140,12 +140,16 @@ impl FileOps for MemoryDevice {
         if self.kind == Memory::Zero { all | FileFeatures::MMAP } else { all }
     }
 
+    fn is_zero_fill(&self) -> bool {
+        self.kind == Memory::Zero
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }
 }
 
-/// Whether `file` is /dev/zero, whose mappings are anonymous memory.
+/// Whether `file` is /dev/zero, whose mappings are new memory, a shared one an object of its own.
 #[must_use]
 pub fn is_zero(file: &File) -> bool {
     file.ops().as_any().downcast_ref::<MemoryDevice>().is_some_and(|device| device.kind == Memory::Zero)

@@ -141,7 +141,7 @@ impl State {
 
     /// `MADV_FREE`: the pages may go at any time, so they go now, as Linux does under memory pressure.
     fn free_lazily(&mut self, area: &Vma, start: u64, end: u64) -> Result<(), Errno> {
-        if !area.is_anonymous() {
+        if area.backing.as_ref().is_some_and(|backing| !backing.is_zero_fill()) {
             return Err(Errno::EINVAL);
         }
         let mut gone = 0;

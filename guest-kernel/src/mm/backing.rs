@@ -33,6 +33,11 @@ pub trait Backing: Send + Sync {
 
     /// Whether its pages count as shared memory (`RssShmem`) rather than as file pages (`RssFile`).
     fn is_shmem(&self) -> bool;
+
+    /// Whether private mappings of it are anonymous memory that only bears its name, as those of `/dev/zero`.
+    fn is_zero_fill(&self) -> bool {
+        false
+    }
 }
 
 /// Zero-filled memory shared between the processes that map it: Linux's `/dev/zero (deleted)`.

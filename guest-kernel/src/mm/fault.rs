@@ -185,8 +185,8 @@ impl State {
         let entry = self.tables.get(page);
         if entry.is_empty() {
             return match &area.backing {
-                None => self.fault_anonymous(area, page, is_write).map(|()| Step::Done),
-                Some(backing) => self.fault_object(area, backing, page, is_write, fetched),
+                Some(backing) if !backing.is_zero_fill() => self.fault_object(area, backing, page, is_write, fetched),
+                _ => self.fault_anonymous(area, page, is_write).map(|()| Step::Done),
             };
         }
         let rights = rights_of(area.flags);

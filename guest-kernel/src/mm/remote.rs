@@ -64,7 +64,9 @@ impl Mm {
                 }
                 let is_there = !state.tables.get(at).is_empty();
                 match &area.backing {
-                    Some(backing) if !is_there => (backing.clone(), area.index_of(page_floor(at))),
+                    Some(backing) if !is_there && !backing.is_zero_fill() => {
+                        (backing.clone(), area.index_of(page_floor(at)))
+                    }
                     _ => {
                         state.read_present(at, buf);
                         return true;

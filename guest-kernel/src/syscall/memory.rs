@@ -4,7 +4,7 @@
 
 use alloc::sync::Arc;
 
-use linux_raw_sys::general::{MAP_ANONYMOUS, MAP_HUGETLB};
+use linux_raw_sys::general::{MAP_ANONYMOUS, MAP_HUGETLB, MAP_SHARED, MAP_TYPE};
 use procfs_core::Errno;
 
 use super::{Args, SyscallResult, mm_of};
@@ -44,7 +44,7 @@ pub fn sys_mmap(task: &Arc<Task>, args: &Args) -> SyscallResult {
         Source::Anonymous { inode: task.kernel.next_shmem_inode() }
     } else {
         let file = task.files().ok_or(Errno::EBADF)?.get_opened(args.int(4))?;
-        file_source(task, file, offset)?
+        file_source(task, file, offset, flags)?
     };
     if flags & MAP_HUGETLB != 0 {
         return Err(Errno::ENOMEM);
@@ -53,8 +53,8 @@ pub fn sys_mmap(task: &Arc<Task>, args: &Args) -> SyscallResult {
     mm_of(task)?.mmap(&request, &limits_of(task))
 }
 
-fn file_source(task: &Task, file: Arc<File>, offset: u64) -> Result<Source, Errno> {
-    if devfs::is_zero(&file) {
+fn file_source(task: &Task, file: Arc<File>, offset: u64, flags: u32) -> Result<Source, Errno> {
+    if devfs::is_zero(&file) && flags & MAP_TYPE == MAP_SHARED {
         return Ok(Source::Anonymous { inode: task.kernel.next_shmem_inode() });
     }
     if !file.can_mmap() {

@@ -242,6 +242,11 @@ pub trait FileOps: Send + Sync {
         false
     }
 
+    /// Whether private mappings are anonymous memory with the file's name.
+    fn is_zero_fill(&self) -> bool {
+        false
+    }
+
     /// Changes allocated space for fallocate(2).
     ///
     /// # Errors
@@ -502,6 +507,10 @@ impl Backing for File {
 
     fn is_shmem(&self) -> bool {
         self.ops.is_shmem()
+    }
+
+    fn is_zero_fill(&self) -> bool {
+        self.ops.is_zero_fill()
     }
 }
 
