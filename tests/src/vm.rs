@@ -136,7 +136,7 @@ impl Drop for Vm {
         let Ok(mut child) = stop.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn() else {
             return;
         };
-        if process::wait(&mut child, Duration::from_secs(10)).is_none() {
+        if process::wait(&mut child, Duration::from_secs(30)).is_none() {
             drop(child.kill());
             drop(child.wait());
         }

@@ -12,7 +12,7 @@ mod error;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -197,14 +197,7 @@ impl Registry {
     /// # Errors
     /// `Error::Unknown`, `Error::NotStopped`, `Error::Io`.
     pub fn stop(&self, name: &str, patience: Duration) -> Result<(), Error> {
-        let entry = self.find(name)?;
-        let gone = || Error::Unknown(name.to_owned());
-        let pid = Pid::from_raw(entry.pid).ok_or_else(gone)?;
-        let process = rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(|_| gone())?;
-        // The lock is held and this is the process that wrote it, so the number was not taken over by another.
-        if process_start(entry.pid) != Some(entry.pid_start) {
-            return Err(gone());
-        }
+        let process = Vmm::of(&self.find(name)?)?.0;
         let directory = self.base.join(name);
         for (signal, patience) in [(Signal::TERM, patience), (Signal::KILL, Duration::from_secs(5))] {
             match rustix::process::pidfd_send_signal(&process, signal) {
@@ -276,6 +269,35 @@ impl Registry {
                 return Ok(name);
             }
         }
+    }
+}
+
+/// The process of a VM.
+#[derive(Debug)]
+pub struct Vmm(OwnedFd);
+
+impl Vmm {
+    /// That of `entry`.
+    ///
+    /// # Errors
+    /// `Error::Unknown` when it has gone.
+    pub fn of(entry: &Entry) -> Result<Self, Error> {
+        let gone = || Error::Unknown(entry.name.clone());
+        let pid = Pid::from_raw(entry.pid).ok_or_else(gone)?;
+        let process = rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(|_| gone())?;
+        // The lock was held and this is the process that wrote it, so the number was not taken over by another.
+        if process_start(entry.pid) != Some(entry.pid_start) {
+            return Err(gone());
+        }
+        Ok(Self(process))
+    }
+
+    /// Waits for its end; `false` when that has not come after `patience`.
+    ///
+    /// # Errors
+    /// What poll(2) says.
+    pub fn wait(&self, patience: Duration) -> io::Result<bool> {
+        wait_for_end(&self.0, patience)
     }
 }
 
@@ -441,7 +463,7 @@ fn process_start(pid: i32) -> Option<u64> {
     text.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
-fn wait_for_end(process: &rustix::fd::OwnedFd, patience: Duration) -> io::Result<bool> {
+fn wait_for_end(process: &OwnedFd, patience: Duration) -> io::Result<bool> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let deadline = Instant::now() + patience;
     loop {

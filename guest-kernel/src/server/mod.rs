@@ -4,8 +4,10 @@
 //! forgets everything when the host closes it. What a request means is `tree`'s and `procfs_core`'s.
 //! The thread runs before any program, so it answers while user space spins or stands still. It holds at most a message of
 //! input and `REPLIES_MAX` plus one message of replies; when the host does not read, it waits and reads no more.
+//! Beside `/proc` it serves the file `signal` of `control`.
 //! Source: virtio 1.2 section 5.3; diod's protocol.md.
 
+mod control;
 mod tree;
 
 use alloc::boxed::Box;
@@ -23,6 +25,7 @@ use crate::sched;
 use crate::task::{Task, spawn_kernel_thread};
 use crate::time::monotonic_ns;
 use crate::vfs::{LookupContext, LookupFlags, Path};
+use control::Served;
 use tree::ProcTree;
 
 /// The name by which the host offers the channel.
@@ -46,20 +49,21 @@ pub fn start(kernel: &'static Kernel, console: Option<&'static Console>, root: &
             return;
         }
     };
-    let body = Box::new(move |task: Arc<Task>| serve(console, &task, &context, &proc));
+    let body = Box::new(move |task: Arc<Task>| serve(kernel, console, &task, &context, &proc));
     if let Err(errno) = spawn_kernel_thread(kernel, "proc-9p", root.clone(), body) {
         log::error!("no thread for the proc channel: {errno:?}");
     }
 }
 
-fn serve(console: &'static Console, task: &Task, context: &LookupContext, proc: &Path) {
+fn serve(kernel: &'static Kernel, console: &'static Console, task: &Task, context: &LookupContext, proc: &Path) {
     loop {
         let Some(port) = console.named_port(PORT_NAME, monotonic_ns() + WAIT_NS) else {
             forget_signals(task);
             continue;
         };
         port.take_eagerly();
-        talk(port, task, Session::new(ProcTree::new(context.clone(), proc.clone()), MSIZE));
+        let tree = Served::new(kernel, ProcTree::new(context.clone(), proc.clone()));
+        talk(port, task, Session::new(tree, MSIZE));
     }
 }
 
@@ -70,7 +74,7 @@ fn forget_signals(task: &Task) {
 }
 
 /// Serves one connection, until the host closes the port.
-fn talk(port: &Port, task: &Task, mut session: Session<ProcTree>) {
+fn talk(port: &Port, task: &Task, mut session: Session<Served>) {
     let mut framer = Framer::new(MSIZE);
     let mut reply = Vec::new();
     let mut replies = Vec::new();

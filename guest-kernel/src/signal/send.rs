@@ -16,8 +16,9 @@ pub enum Force {
     No,
     /// From an ancestor namespace or the kernel: SIGKILL and SIGSTOP do, but not to the first process of all.
     Outside,
-    /// From the VM's terminal: it ends the first process of all as it would end any other, where Linux would protect it.
-    Terminal,
+    /// From the host, by the VM's terminal or a client: it ends the first process of all as it would end any other, where Linux would
+    /// protect it; for the first process of another namespace the same as `Outside`.
+    Host,
 }
 
 /// Whose queue a signal to `task` fills.
@@ -111,12 +112,12 @@ fn prepare(group: &Arc<ThreadGroup>, info: &SigInfo, blocked: SigSet, force: For
 /// Whether a signal without a handler gets through to the first process of a namespace (sig_task_ignored()).
 fn reaches_reaper(group: &ThreadGroup, signal: Signal, force: Force) -> bool {
     match (group.is_init(), force) {
-        (true, Force::Terminal) => {
+        (true, Force::Host) => {
             // As for a fault: what is forced takes the protection away.
             group.is_unkillable.store(false, Relaxed);
             true
         }
-        (false, Force::Outside) => SigSet::UNBLOCKABLE.has(signal),
+        (false, Force::Outside | Force::Host) => SigSet::UNBLOCKABLE.has(signal),
         _ => false,
     }
 }

@@ -92,7 +92,7 @@ impl Tty {
                 Effect::Input => self.readable.wake_all(),
                 Effect::Signal(signal) => {
                     if let Some(group) = self.foreground() {
-                        send::to_process_group(&group, signal, Force::Terminal);
+                        send::to_process_group(&group, signal, Force::Host);
                     }
                     self.readable.wake_all();
                 }

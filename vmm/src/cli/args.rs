@@ -11,6 +11,7 @@ use vmm::top::view::Sort;
 
 use super::config_file;
 use super::log::{LogFormat, LogLevel};
+use super::signal;
 
 /// Boots Linux programs in a micro-VM and shows the host their /proc.
 #[derive(Debug, Parser)]
@@ -122,11 +123,25 @@ pub(crate) enum Command {
     /// Tell Prometheus about the VMs of this host and their processes (OpenMetrics over HTTP)
     #[command(after_help = METRICS_EXAMPLES)]
     Metrics(MetricsArgs),
-    /// Stop a VM
+    /// Stop a VM: a signal to its process 1, and after the grace the end
+    #[command(override_usage = "procvisor stop [--signal SIG] [--grace SECS] VM")]
     Stop {
+        /// The signal, by name or number
+        #[arg(long, value_name = "SIG", value_parser = signal::parse, default_value = "TERM")]
+        signal: i32,
+        /// How long the program may take to end by itself; with 0 it is not asked
+        #[arg(long, value_name = "SECS", value_parser = parse_grace, default_value = "5")]
+        grace: std::time::Duration,
         /// Its name, as `procvisor list` has it
         #[arg(value_name = "VM")]
         name: String,
+    },
+    /// Send a signal from outside to a process of a VM
+    #[command(override_usage = "procvisor signal VM PID SIG")]
+    Signal {
+        /// The VM's name, a process number as the VM's /proc has it, and a signal by name or number (0 asks for the process only)
+        #[arg(value_name = "VM PID SIG")]
+        words: Vec<OsString>,
     },
     /// Let a VM's processor stand still until it is resumed; its clock goes on
     Pause {
@@ -422,6 +437,10 @@ fn parse_hostname(text: &str) -> Result<String, String> {
     let usual = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let fits = !text.is_empty() && text.len() <= 64 && text.bytes().all(usual);
     if fits { Ok(text.to_owned()) } else { Err("use up to 64 letters, digits, '-', '_' and '.'".into()) }
+}
+
+fn parse_grace(text: &str) -> Result<std::time::Duration, String> {
+    if text == "0" { Ok(std::time::Duration::ZERO) } else { parse_seconds(text) }
 }
 
 fn parse_seconds(text: &str) -> Result<std::time::Duration, String> {

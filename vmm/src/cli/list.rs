@@ -1,4 +1,4 @@
-//! `list` and `stop`: the VMs of this host.
+//! `list`: the VMs of this host.
 
 use std::time::Duration;
 
@@ -12,8 +12,6 @@ use super::{Failure, print, print_json};
 
 /// How long a VM may take to say what it uses.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
-/// How long a VM may take to stop before it is killed.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A VM with what it uses.
 #[derive(Serialize)]
@@ -60,11 +58,6 @@ pub(crate) fn list(json: bool) -> Result<u8, Failure> {
 /// A VM that does not answer, or a VMM that has just ended, leaves its place empty.
 fn or_nothing(text: Option<String>) -> String {
     text.unwrap_or_else(|| "-".into())
-}
-
-pub(crate) fn stop(name: &str) -> Result<u8, Failure> {
-    Registry::open()?.stop(name, PATIENCE)?;
-    Ok(0)
 }
 
 /// Seconds in the two largest units that matter.

@@ -16,6 +16,7 @@ mod mount;
 mod progress;
 mod ps;
 mod run;
+mod signal;
 mod target;
 mod top;
 mod watch;
@@ -150,7 +151,8 @@ fn dispatch(cli: Cli, start: ProcessStart) -> Result<u8, Failure> {
         Command::Run(run) if run.detach && !run.detached_child => detach::start(),
         Command::Run(run) => run::run(&run, start),
         Command::List { json } => list::list(json),
-        Command::Stop { name } => list::stop(&name),
+        Command::Stop { signal, grace, name } => signal::stop(&name, signal, grace),
+        Command::Signal { words } => signal::signal(&target::resolve(connect, &words, true)?),
         Command::Pause { name } => lifecycle::pause(&name),
         Command::Resume { name } => lifecycle::resume(&name),
         Command::Wait { name } => lifecycle::wait(&name),

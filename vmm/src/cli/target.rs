@@ -4,8 +4,10 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use vmm::proc::client::{Client, Options};
+use vmm::proc::transport::ClientError;
 use vmm::registry::{self, Condition, Registry};
 
 use super::{Failure, plain};
@@ -46,6 +48,12 @@ impl Resolved {
         Client::new(self.stream()?, &Options::default()).map_err(|error| self.failure(&error))
     }
 
+    /// Connects to another tree than `/proc`, and waits for each answer no longer than `patience`.
+    pub(crate) fn connect_to(&self, tree: &[u8], patience: Duration) -> Result<VmClient, ClientError> {
+        let options = Options { aname: tree.to_vec(), timeout: Some(patience), ..Options::default() };
+        Client::new(registry::connect(&self.socket).map_err(ClientError::Io)?, &options)
+    }
+
     /// Connects to the VM's socket, without a word on it.
     pub(crate) fn stream(&self) -> Result<UnixStream, Failure> {
         if self.is_paused() {
@@ -64,12 +72,12 @@ impl Resolved {
     }
 
     /// Whether it is a VM of the registry that stands still: then nobody answers.
-    fn is_paused(&self) -> bool {
+    pub(crate) fn is_paused(&self) -> bool {
         let entry = Registry::open().and_then(|registry| registry.find(&self.name));
         entry.is_ok_and(|entry| entry.socket == self.socket && entry.state == Condition::Paused)
     }
 
-    fn is_paused_failure(&self) -> Failure {
+    pub(crate) fn is_paused_failure(&self) -> Failure {
         Failure::ours(format!("{0} is paused, so it does not answer; procvisor resume {0}", self.name))
     }
 }
