@@ -14,6 +14,8 @@ use libtest_mimic::{Arguments, Trial};
 pub enum Need {
     /// Nothing that a Debian machine after `scripts/setup` may lack.
     Nothing,
+    /// The root user, and the right to make namespaces and to mount.
+    Root,
     /// A `/dev/kvm` that may be opened.
     Kvm,
     /// A usable `/dev/kvm` and the root user, to hide it or to give it up.
@@ -29,12 +31,12 @@ impl Need {
     pub fn missing(self) -> Option<String> {
         let kvm = || device("/dev/kvm");
         let fuse = || device("/dev/fuse").or_else(may_not_mount);
+        let root = || (!rustix::process::geteuid().is_root()).then(|| "needs root".to_owned());
         match self {
             Self::Nothing => None,
+            Self::Root => root().or_else(may_not_mount),
             Self::Kvm => kvm(),
-            Self::KvmAndRoot => {
-                kvm().or_else(|| (!rustix::process::geteuid().is_root()).then(|| "needs root".to_owned()))
-            }
+            Self::KvmAndRoot => kvm().or_else(root),
             Self::Fuse => fuse(),
             Self::KvmAndFuse => kvm().or_else(fuse),
         }

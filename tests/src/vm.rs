@@ -129,6 +129,12 @@ impl Vm {
     }
 }
 
+/// The socket that speaks 9P of the VM called `name` in the register below `runtime`, once it is there.
+pub fn socket_in(runtime: &Path, name: &str) -> Option<PathBuf> {
+    let path = runtime.join("procvisor").join(name).join("proc.sock");
+    fs::symlink_metadata(&path).is_ok_and(|file| file.file_type().is_socket()).then_some(path)
+}
+
 impl Drop for Vm {
     fn drop(&mut self) {
         // In a panic already, perhaps: a VM that does not stop must not hide what went wrong before.
