@@ -91,6 +91,7 @@ fn roots_that_are_none_are_refused() {
 #[test]
 fn listings_of_nothing_are_empty() {
     let runtime = tempfile::tempdir().unwrap();
-    assert_eq!(procvisor(runtime.path(), &["list"]).stdout, b"NAME PID AGE MEMORY COMMAND\n");
+    let header = b"NAME PID AGE STATE MEMORY USED CPU VMM-RSS VMM-CPU COMMAND\n";
+    assert_eq!(procvisor(runtime.path(), &["list"]).stdout, header);
     assert_eq!(procvisor(runtime.path(), &["list", "--json"]).stdout, b"[]\n");
 }
