@@ -164,6 +164,12 @@ static void children_of_threads(void)
     reap("the other", first);
 }
 
+static void *sleep_in_thread(void *unused)
+{
+    sleep_on();
+    return unused;
+}
+
 static void flags_of_zombies(void)
 {
     pid_t child = split();
@@ -182,7 +188,7 @@ static void flags_of_zombies(void)
     child = split();
     if (child == 0) {
         pthread_t thread;
-        pthread_create(&thread, NULL, make_children, NULL);
+        pthread_create(&thread, NULL, sleep_in_thread, NULL);
         syscall(SYS_exit_group, 3);
     }
     wait_for_state(child, "Z");

@@ -10,7 +10,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 /// How long a VM that does little may take, on a busy host and with a debug build.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -105,11 +106,10 @@ pub fn start(command: &mut Command) -> Child {
 pub fn finish(mut child: Child, command: &Command, deadline: Duration) -> Outcome {
     let stdout = collect(child.stdout.take());
     let stderr = collect(child.stderr.take());
-    let status = wait(&mut child, deadline);
-    if status.is_none() {
-        kill(&mut child);
-    }
-    // A killed command's own children may still hold its pipes: `kill` ended those too.
+    let has_ended = wait_for_zombie(&child, deadline);
+    // What the command left behind would hold its pipes open for ever; its number names the group until it is waited for.
+    let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
+    let status = child.wait().ok().filter(|_| has_ended);
     let (stdout, stderr) = (stdout.join().expect("a reader"), stderr.join().expect("a reader"));
     let outcome = Outcome { status: status.map_or(-1, shell_status), stdout, stderr };
     assert!(status.is_some(), "{command:?} did not end within {deadline:?}:\n{outcome}");
@@ -127,6 +127,18 @@ pub fn wait(child: &mut Child, deadline: Duration) -> Option<ExitStatus> {
             return None;
         }
         thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Whether the child ends within `deadline`; it is not waited for.
+fn wait_for_zombie(child: &Child, deadline: Duration) -> bool {
+    let until = Instant::now() + deadline;
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    loop {
+        match waitid(WaitId::Pid(Pid::from_child(child)), options) {
+            Ok(None) | Err(Errno::INTR) if Instant::now() < until => thread::sleep(Duration::from_millis(2)),
+            ended => return matches!(ended, Ok(Some(_))),
+        }
     }
 }
 
@@ -152,4 +164,23 @@ fn collect(stream: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec
         }
         bytes
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_command_leaves_behind_does_not_hold_its_caller() {
+        let start = Instant::now();
+        let outcome = run(Command::new("sh").args(["-c", "sleep 1000 & echo done; exit 3"]), b"", DEADLINE);
+        assert_eq!((outcome.status, outcome.text().as_str()), (3, "done\n"));
+        assert!(start.elapsed() < DEADLINE);
+    }
+
+    #[test]
+    #[should_panic(expected = "did not end within")]
+    fn a_command_that_does_not_end_is_ended() {
+        run(Command::new("sh").args(["-c", "sleep 1000; true"]), b"", Duration::from_millis(50));
+    }
 }
