@@ -22,7 +22,8 @@ fn main() -> ExitCode {
             ps_lists_the_background_jobs,
             top_prints_one_screen,
             proc_is_mounted_and_dev_null_is_there,
-            a_stopped_job_goes_on;
+            a_stopped_job_goes_on,
+            the_processor_stays_the_same;
     ])
 }
 
@@ -114,4 +115,10 @@ fn a_stopped_job_goes_on() {
     let script = "sleep 0.3 & p=$!; kill -STOP $p; sleep 0.1; awk '{print $3}' /proc/$p/stat; grep State /proc/$p/status; sleep 0.5; [ -d /proc/$p ] && echo still; \
                   kill -CONT $p; wait $p; echo $?; [ -d /proc/$p ] || echo gone";
     same_shell_on_both(script);
+}
+
+fn the_processor_stays_the_same() {
+    // The host moves the VM from one of its processors to another meanwhile.
+    let script = "for i in $(seq 60); do md5sum </proc/cpuinfo; sleep 0.02; done | sort -u | wc -l";
+    assert_eq!(shell(script).success(), "1\n");
 }

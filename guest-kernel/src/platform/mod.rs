@@ -52,13 +52,15 @@ pub use x86::paging::{
 #[cfg(target_os = "none")]
 pub use x86::state::{load_user_state, save_user_state, write_fs_base, write_gs_base};
 
-/// What programs are told of the processor in the auxiliary vector.
+/// What programs are told of the processor.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CpuFacts {
     /// CPUID leaf 1, EDX (`AT_HWCAP`).
     pub hwcap: u64,
     /// Bit 1: the FSGSBASE instructions may be used (`AT_HWCAP2`).
     pub hwcap2: u64,
+    /// Its number on the interrupt bus. CPUID is no source: on pvm it tells the number of the host's processor of the moment.
+    pub apic_id: u32,
 }
 
 /// How often the local APIC has interrupted on its own.

@@ -8,6 +8,7 @@ use core::arch::x86_64::{__cpuid_count, CpuidResult};
 use procfs_core::root::cpu_flags::{LinuxFlags, Words, names};
 use procfs_core::root::cpuinfo::{self, Cpu, Topology};
 
+use crate::platform::CpuFacts;
 use crate::time::tsc_khz;
 
 const EXTENDED: u32 = 0x8000_0000;
@@ -18,7 +19,7 @@ fn leaf(number: u32) -> CpuidResult {
 }
 
 /// Renders the one processor.
-pub(super) fn render(out: &mut Vec<u8>) {
+pub(super) fn render(facts: CpuFacts, out: &mut Vec<u8>) {
     let vendor = leaf(0);
     let mut vendor_id = Vec::new();
     for register in [vendor.ebx, vendor.edx, vendor.ecx] {
@@ -63,7 +64,6 @@ pub(super) fn render(out: &mut Vec<u8>) {
     };
     let khz = tsc_khz();
     let clflush_bytes = (version.ebx >> 8 & 0xff) * 8;
-    let apic_id = version.ebx >> 24;
     let cpu = Cpu {
         processor: 0,
         vendor_id: &vendor_id,
@@ -79,8 +79,8 @@ pub(super) fn render(out: &mut Vec<u8>) {
             siblings: 1,
             core_id: 0,
             cores: 1,
-            apic_id,
-            initial_apic_id: apic_id,
+            apic_id: facts.apic_id,
+            initial_apic_id: facts.apic_id,
         }),
         cpuid_level: vendor.eax.cast_signed(),
         flags: &names(&words),

@@ -80,7 +80,7 @@ fn render(fs: &ProcFs, node: What, out: &mut Vec<u8>) {
         What::Cgroups => out.extend_from_slice(texts::CGROUPS_HEADER),
         What::Execdomains => out.extend_from_slice(texts::EXECDOMAINS),
         What::Cmdline => texts::render_cmdline(&kernel.command_line, out),
-        What::Cpuinfo => cpuinfo::render(out),
+        What::Cpuinfo => cpuinfo::render(kernel.cpu, out),
         What::Devices => {
             const CHARACTER: [(u32, &str); 4] = [(1, "mem"), (5, "/dev/tty"), (5, "/dev/console"), (229, "hvc")];
             texts::render_devices(&CHARACTER, &[], out);

@@ -2,7 +2,7 @@
 //!
 //! Owns the instructions. On pvm each but CPUID traps (2-3 µs) and CR4 is left as the VMM set it.
 
-use super::is_pvm;
+use super::{is_pvm, lapic};
 use crate::platform::CpuFacts;
 use core::arch::asm;
 use core::arch::x86_64::{__cpuid_count, CpuidResult};
@@ -46,10 +46,10 @@ pub(crate) fn cpuid(leaf: u32, subleaf: u32) -> CpuidResult {
     __cpuid_count(leaf, subleaf)
 }
 
-/// What programs are told of the processor: CPUID leaf 1 EDX, and whether FSGSBASE may be used.
+/// What programs are told of the processor; to be asked once the local APIC is set up.
 pub fn cpu_facts() -> CpuFacts {
     let fsgsbase = u64::from(has_fsgsbase()) << 1;
-    CpuFacts { hwcap: u64::from(cpuid(1, 0).edx), hwcap2: fsgsbase }
+    CpuFacts { hwcap: u64::from(cpuid(1, 0).edx), hwcap2: fsgsbase, apic_id: lapic::id() }
 }
 
 /// A number from the processor's own source of randomness; `None` where it has none, or it is dry.
