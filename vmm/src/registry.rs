@@ -343,7 +343,12 @@ impl Registration {
 
     fn listen_on(&self, file: &str) -> Result<UnixListener, Error> {
         let path = self.directory().join(file);
-        with_short_path(&path, |path| UnixListener::bind(path)).map_err(failed("listen on", &path))
+        // A socket has its name before it listens: under the name that clients know it must not refuse them.
+        let early = path.with_extension("early");
+        let listener =
+            with_short_path(&early, |early| UnixListener::bind(early)).map_err(failed("listen on", &early))?;
+        fs::rename(&early, &path).map_err(failed("rename", &path))?;
+        Ok(listener)
     }
 
     /// Where it is noted that the VM is paused.

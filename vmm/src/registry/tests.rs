@@ -105,3 +105,20 @@ fn the_run_time_directory_is_chosen_in_order() {
     assert_eq!(default_base(Some("relative".into()), 4_000_000), Path::new("/tmp/procvisor-4000000"));
     assert_eq!(default_base(None, 4_000_000), Path::new("/tmp/procvisor-4000000"));
 }
+
+#[test]
+fn a_socket_that_has_its_name_listens() {
+    let (_directory, registry) = registry();
+    for _ in 0..200 {
+        let registration = registry.register(Some("a"), &config()).unwrap();
+        let socket = registration.socket();
+        std::thread::scope(|scope| {
+            let client = scope.spawn(|| {
+                while fs::symlink_metadata(&socket).is_err() {}
+                connect(&socket).map(drop)
+            });
+            let _listener = registration.listen().unwrap();
+            assert!(client.join().unwrap().is_ok());
+        });
+    }
+}
