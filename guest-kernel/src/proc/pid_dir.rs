@@ -7,8 +7,8 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use procfs_core::Errno;
 use procfs_core::pid::{ENTRIES, Entry as TableEntry, Kind, Node as What, Scope};
+use procfs_core::{Errno, c_integer};
 
 use super::attr_dir::AttrDir;
 use super::fd_dir::{FdDir, FdInfoDir};
@@ -222,26 +222,12 @@ impl Directory for TaskDir {
 
 /// The number that `name` spells, as Linux's name_to_int() takes it: decimal, above 0, no leading zero.
 pub(super) fn parse_number(name: &[u8]) -> Option<i32> {
-    if name.first() == Some(&b'0') {
-        return None;
-    }
-    parse_index(name)
+    c_integer::parse_entry_pid(name)
 }
 
 /// As `parse_number`, with 0: a descriptor.
 pub(super) fn parse_index(name: &[u8]) -> Option<i32> {
-    const DIGITS_MAX: usize = 10;
-    if name.is_empty() || name.len() > DIGITS_MAX || (name.len() > 1 && name[0] == b'0') {
-        return None;
-    }
-    let mut value = 0i64;
-    for &byte in name {
-        if !byte.is_ascii_digit() {
-            return None;
-        }
-        value = value * 10 + i64::from(byte - b'0');
-    }
-    i32::try_from(value).ok()
+    i32::try_from(c_integer::parse_entry_number(name)?).ok()
 }
 
 #[cfg(test)]
