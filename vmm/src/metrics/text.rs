@@ -4,6 +4,9 @@
 //! Linux prints is no process. Nothing here allocates more than the text it was given, and no number can overflow.
 //! Formats: proc_stat(5), proc_meminfo(5), proc_loadavg(5), proc_uptime(5), proc_pid_stat(5), proc_pid_status(5), proc_pid_io(5).
 
+use procfs_core::c_integer;
+
+use crate::proc::stat::Stat;
 use crate::proc::table::printable;
 
 /// The most letters of a process's name that become a label; Linux's names have 15 bytes, those of kernel threads at most 63.
@@ -71,8 +74,7 @@ pub(super) struct Process {
 
 /// A process number as a directory's name has it: without a sign and leading zeros, so that one number has one name.
 pub(super) fn pid(name: &[u8]) -> Option<i32> {
-    let is_number = name.first().is_some_and(|first| *first != b'0') && name.iter().all(u8::is_ascii_digit);
-    if is_number { std::str::from_utf8(name).ok()?.parse().ok() } else { None }
+    c_integer::parse_entry_pid(name)
 }
 
 /// Takes `/proc/stat` apart.
@@ -108,21 +110,12 @@ pub(super) fn uptime(text: &[u8]) -> Option<f64> {
 
 /// Takes a process's `stat` apart; `None` unless it is that of process `pid`.
 pub(super) fn process(pid: i32, text: &[u8]) -> Option<Process> {
-    // The name may hold anything, blanks and parentheses too: it ends at the last parenthesis.
-    let open = text.iter().position(|byte| *byte == b'(')?;
-    let close = text.iter().rposition(|byte| *byte == b')').filter(|close| *close > open)?;
-    if std::str::from_utf8(&text[..open]).ok()?.trim().parse() != Ok(pid) {
-        return None;
-    }
-    // Field numbers are those of the manual, which counts from 1 and has the state as the third.
-    let fields: Vec<&str> = std::str::from_utf8(&text[close + 1..]).ok()?.split_ascii_whitespace().take(22).collect();
-    let field = |number: usize| fields.get(number - 3).copied();
-    let count = |number: usize| field(number)?.parse::<u64>().ok();
-    let state = field(3).filter(|state| state.len() == 1 && state.bytes().all(|byte| byte.is_ascii_alphabetic()))?;
+    let stat = Stat::parse(text).filter(|stat| stat.pid == pid)?;
+    let count = |number: usize| stat.field::<u64>(number);
     Some(Process {
         pid,
-        comm: label(&text[open + 1..close]),
-        state: state.to_owned(),
+        comm: label(stat.comm),
+        state: stat.state.to_owned(),
         minor_faults: count(10)?,
         major_faults: count(12)?,
         user_ticks: count(14)?,

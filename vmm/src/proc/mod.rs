@@ -10,6 +10,7 @@ mod job;
 pub mod mux;
 mod peer;
 pub mod pipeline;
+pub(crate) mod stat;
 pub mod system;
 pub mod table;
 pub mod transport;

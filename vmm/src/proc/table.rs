@@ -8,12 +8,12 @@ pub mod tree;
 
 use serde::Serialize;
 
+use super::stat::Stat;
+
 pub use columns::{Column, DEFAULT_COLUMNS, format, record};
 
 /// Clock ticks in a second, as user space sees them (`USER_HZ` on x86).
 pub const TICKS_PER_SECOND: u64 = 100;
-/// The last field of `stat` that is looked at.
-const LAST_FIELD: usize = 24;
 const PAGE_BYTES: u64 = 4096;
 
 /// One process or thread.
@@ -63,23 +63,14 @@ pub struct Row {
 
 /// Makes a row of one process's texts; `None` when `stat` is not what Linux prints (the process may have ended meanwhile).
 pub fn parse(stat: &[u8], status: &[u8], cmdline: &[u8]) -> Option<Row> {
-    // The name may hold anything, blanks and parentheses too: it ends at the last parenthesis.
-    let open = stat.iter().position(|byte| *byte == b'(')?;
-    let close = stat.iter().rposition(|byte| *byte == b')').filter(|close| *close > open)?;
-    let pid = std::str::from_utf8(&stat[..open]).ok()?.trim().parse().ok()?;
-    let rest = std::str::from_utf8(&stat[close + 1..]).ok()?;
-    // Field numbers are those of the manual, which counts from 1 and has the state as the third.
-    let mut fields = [""; LAST_FIELD + 1];
-    for (field, text) in fields[3..].iter_mut().zip(rest.split_ascii_whitespace()) {
-        *field = text;
-    }
-    let number = |index: usize| fields[index].parse::<i64>().ok();
-    let count = |index: usize| fields[index].parse::<u64>().ok();
-    let process = |index: usize| fields[index].parse::<i32>().ok();
-    let state = Some(fields[3]).filter(|state| state.len() == 1 && state.as_bytes()[0].is_ascii_alphabetic())?;
+    let stat = Stat::parse(stat)?;
+    let number = |index: usize| stat.field::<i64>(index);
+    let count = |index: usize| stat.field::<u64>(index);
+    let process = |index: usize| stat.field::<i32>(index);
+    let pid = stat.pid;
     let (pgid, sid, nice, threads) = (process(5)?, process(6)?, number(19)?, count(20)?);
     let mut mark = String::with_capacity(5);
-    mark.push_str(state);
+    mark.push_str(stat.state);
     match nice {
         nice if nice < 0 => mark.push('<'),
         nice if nice > 0 => mark.push('N'),
@@ -114,7 +105,7 @@ pub fn parse(stat: &[u8], status: &[u8], cmdline: &[u8]) -> Option<Row> {
         start_ticks: count(22)?,
         vsz_bytes: count(23)?,
         rss_bytes: u64::try_from(number(24)?).unwrap_or(0).saturating_mul(PAGE_BYTES),
-        comm: String::from_utf8_lossy(&stat[open + 1..close]).into_owned(),
+        comm: String::from_utf8_lossy(stat.comm).into_owned(),
         args: arguments(cmdline),
     })
 }
